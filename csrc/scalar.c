@@ -1,0 +1,233 @@
+/* Every kernel in plain C, one element at a time: the version to read first, and the one that the vector versions are
+ * tested against.  The order of the sums is the order that tinynet.h promises. */
+#include "tinynet.h"
+
+#include <math.h>
+
+/* ---- elementwise ------------------------------------------------------------------------------------------------- */
+
+static void sigmoid_forward_f32(float *y, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = 1.0f / (1.0f + expf(-x[i]));
+}
+
+static void sigmoid_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) gx[i] = gy[i] * (y[i] * (1.0f - y[i]));
+}
+
+static void tanh_forward_f32(float *y, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = tanhf(x[i]);
+}
+
+static void tanh_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) gx[i] = gy[i] * (1.0f - y[i] * y[i]);
+}
+
+static void relu_forward_f32(float *y, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] <= 0.0f ? 0.0f : x[i]; /* NaN <= 0 is false: NaN stays */
+}
+
+static void relu_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) gx[i] = y[i] <= 0.0f ? 0.0f : gy[i];
+}
+
+static void accumulate_f32(float *y, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+/* ---- matrix product ------------------------------------------------------------------------------------------------ */
+
+enum { PANEL = 8 };
+
+static void gemm_pack_f32(float *p, const float *b, ptrdiff_t k, ptrdiff_t n, ptrdiff_t bk, ptrdiff_t bn) {
+    for (ptrdiff_t l = 0; l < k; l++)
+        for (ptrdiff_t j = 0; j < PANEL; j++) p[l * PANEL + j] = j < n ? b[l * bk + j * bn] : 0.0f;
+}
+
+static void gemm_panel_f32(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
+                           ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate) {
+    for (ptrdiff_t i = 0; i < m; i++)
+        for (ptrdiff_t j = 0; j < n; j++) {
+            float s = accumulate ? c[i * ldc + j] : bias ? bias[j] : 0.0f;
+            for (ptrdiff_t l = 0; l < k; l++) s += a[i * am + l * ak] * p[l * PANEL + j];
+            c[i * ldc + j] = s;
+        }
+}
+
+/* ---- columns --------------------------------------------------------------------------------------------------------- */
+
+static void column_sum_f32(double *sum, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld) {
+    for (ptrdiff_t j = 0; j < c; j++) {
+        sum[j] = 0.0;
+        for (ptrdiff_t first = 0; first < rows; first += TN_ROW_BLOCK) {
+            ptrdiff_t last = first + TN_ROW_BLOCK < rows ? first + TN_ROW_BLOCK : rows;
+            float s = 0.0f;
+            for (ptrdiff_t i = first; i < last; i++) s += x[i * ld + j];
+            sum[j] += s;
+        }
+    }
+}
+
+/* Two sets of (count, mean, sum of squared deviations) merge as (Chan, Golub & LeVeque 1983, eq. 2.1):
+ *     d = mean_b - mean_a;  mean = mean_a + d * n_b / n;  M2 = M2_a + M2_b + d^2 * n_a * n_b / n. */
+static void bn_statistics_f32(double *mean, double *m2, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld) {
+    for (ptrdiff_t j = 0; j < c; j++)
+        for (ptrdiff_t first = 0; first < rows; first += TN_ROW_BLOCK) {
+            ptrdiff_t nb = rows - first < TN_ROW_BLOCK ? rows - first : TN_ROW_BLOCK;
+            const float *b = x + first * ld + j;
+            float origin = b[0], s = 0.0f, q = 0.0f;
+            for (ptrdiff_t i = 0; i < nb; i++) {
+                float d = b[i * ld] - origin;
+                s += d;
+                q += d * d;
+            }
+            double mean_b = origin + s / (double)nb, m2_b = q - s * (double)s / nb;
+            if (first == 0) {
+                mean[j] = mean_b;
+                m2[j] = m2_b;
+            } else {
+                double n = (double)(first + nb), d = mean_b - mean[j];
+                mean[j] += d * (nb / n);
+                m2[j] += m2_b + d * d * (first * (nb / n));
+            }
+        }
+    for (ptrdiff_t j = 0; j < c; j++)
+        if (m2[j] < 0.0) m2[j] = 0.0; /* q - s^2/n of a constant column can round below zero */
+}
+
+static void bn_apply_f32(float *y, const float *x, const float *center, const float *scale, const float *shift,
+                         ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldy, ptrdiff_t ldx) {
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < c; j++) y[i * ldy + j] = (x[i * ldx + j] - center[j]) * scale[j] + shift[j];
+}
+
+static void bn_reduce_f32(double *sum_g, double *sum_gx, const float *gy, const float *x, const float *center,
+                          const float *scale, const float *shift, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg,
+                          ptrdiff_t ldx) {
+    for (ptrdiff_t j = 0; j < c; j++) {
+        sum_g[j] = sum_gx[j] = 0.0;
+        for (ptrdiff_t first = 0; first < rows; first += TN_ROW_BLOCK) {
+            ptrdiff_t last = first + TN_ROW_BLOCK < rows ? first + TN_ROW_BLOCK : rows;
+            float s = 0.0f, q = 0.0f;
+            for (ptrdiff_t i = first; i < last; i++) {
+                float g = gy[i * ldg + j];
+                s += g;
+                q += g * ((x[i * ldx + j] - center[j]) * scale[j] + shift[j]);
+            }
+            sum_g[j] += s;
+            sum_gx[j] += q;
+        }
+    }
+}
+
+static void bn_backward_f32(float *gx, const float *gy, const float *x, const float *center, const float *a,
+                            const float *b, const float *d, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldo, ptrdiff_t ldg,
+                            ptrdiff_t ldx) {
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < c; j++)
+            gx[i * ldo + j] = a[j] * gy[i * ldg + j] + (b[j] * (x[i * ldx + j] - center[j]) + d[j]);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------------ */
+
+static void log_softmax_forward_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t c) {
+    for (ptrdiff_t i = 0; i < rows; i++, x += c, y += c) {
+        float top = x[0], s = 0.0f;
+        for (ptrdiff_t j = 1; j < c; j++) top = x[j] > top ? x[j] : top;
+        for (ptrdiff_t j = 0; j < c; j++) s += expf(x[j] - top);
+        float log_s = logf(s);
+        for (ptrdiff_t j = 0; j < c; j++) y[j] = (x[j] - top) - log_s;
+    }
+}
+
+static void log_softmax_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t rows, ptrdiff_t c) {
+    for (ptrdiff_t i = 0; i < rows; i++, gx += c, gy += c, y += c) {
+        float s = 0.0f;
+        for (ptrdiff_t j = 0; j < c; j++) s += gy[j];
+        for (ptrdiff_t j = 0; j < c; j++) gx[j] = gy[j] - expf(y[j]) * s;
+    }
+}
+
+static void cross_entropy_forward_f32(float *loss, const float *logp, const int64_t *t, const float *weight,
+                                      ptrdiff_t rows, ptrdiff_t c, int64_t ignore, float keep, float smooth) {
+    for (ptrdiff_t i = 0; i < rows; i++, logp += c) {
+        loss[i] = 0.0f;
+        if (t[i] == ignore) continue;
+        float s = keep * (weight ? weight[t[i]] : 1.0f) * logp[t[i]];
+        if (smooth != 0.0f)
+            for (ptrdiff_t j = 0; j < c; j++) s += smooth * (weight ? weight[j] : 1.0f) * logp[j];
+        loss[i] = -s;
+    }
+}
+
+static void cross_entropy_backward_f32(float *gx, const float *g, const float *logp, const int64_t *t,
+                                       const float *weight, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg, int64_t ignore,
+                                       float keep, float smooth) {
+    float total = (float)c; /* sum of the weights */
+    if (weight) {
+        total = 0.0f;
+        for (ptrdiff_t j = 0; j < c; j++) total += weight[j];
+    }
+    for (ptrdiff_t i = 0; i < rows; i++, gx += c, logp += c) {
+        if (t[i] == ignore) {
+            for (ptrdiff_t j = 0; j < c; j++) gx[j] = 0.0f;
+            continue;
+        }
+        float at = keep * (weight ? weight[t[i]] : 1.0f), q = at + smooth * total;
+        for (ptrdiff_t j = 0; j < c; j++)
+            gx[j] = g[i * ldg] * (q * expf(logp[j]) - smooth * (weight ? weight[j] : 1.0f));
+        gx[t[i]] -= g[i * ldg] * at;
+    }
+}
+
+/* ---- random numbers ---------------------------------------------------------------------------------------------------- */
+
+/* One block of Philox4x32-10: ten rounds of two 32x32 -> 64 bit products, the key rising by Weyl constants. */
+static void philox_block(uint32_t out[4], uint64_t counter, uint64_t call, uint64_t seed) {
+    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = (uint32_t)call, c3 = (uint32_t)(call >> 32);
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)p1;
+        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)p0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+static void philox_u32(uint32_t *out, ptrdiff_t n, uint64_t first, uint64_t seed, uint64_t call) {
+    uint32_t block[4];
+    for (ptrdiff_t i = 0; i < n; i++) {
+        if (i % 4 == 0) philox_block(block, (first + (uint64_t)i) / 4, call, seed);
+        out[i] = block[i % 4];
+    }
+}
+
+static void dropout_f32(float *y, const float *x, ptrdiff_t n, uint64_t first, uint64_t seed, uint64_t call,
+                        uint32_t threshold, float scale) {
+    uint32_t block[4];
+    for (ptrdiff_t i = 0; i < n; i++) {
+        if (i % 4 == 0) philox_block(block, (first + (uint64_t)i) / 4, call, seed);
+        y[i] = block[i % 4] >= threshold ? x[i] * scale : 0.0f;
+    }
+}
+
+/* ---- optimiser ----------------------------------------------------------------------------------------------------------- */
+
+static void sgd_f32(float *w, float *v, const float *g, ptrdiff_t n, float lr, float mu, float damp, float decay,
+                    float sign, int nesterov) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float d = sign * g[i] + decay * w[i], step = d;
+        if (v) {
+            v[i] = mu * v[i] + damp * d;
+            step = nesterov ? d + mu * v[i] : v[i];
+        }
+        w[i] -= lr * step;
+    }
+}
+
+#define TN_TABLE tn_kernels_scalar
+#define TN_NAME "scalar"
+#include "table.inc.h"

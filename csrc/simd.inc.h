@@ -1,0 +1,93 @@
+/* The vectors that the kernels are written in: GCC/Clang vector extensions, VL floats wide.
+ *
+ * Each isa_*.c defines VL (lanes of a float vector), MR and NV (the tile of the matrix product) and includes the kernel
+ * files once; the compiler's flags for that file decide which instructions come out.  Arithmetic on `vf` is elementwise;
+ * a*b + c becomes a fused multiply-add where the instruction set has one (-ffp-contract=fast).
+ */
+#include "tinynet.h"
+
+#include <math.h>
+#include <string.h>
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+/* `vd` is wider than a register on baseline x86-64; it is only ever passed between functions that are inlined. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(4 * VL)));
+typedef int32_t vi __attribute__((vector_size(4 * VL)));
+typedef double vd __attribute__((vector_size(8 * VL)));
+typedef float vf_any __attribute__((vector_size(4 * VL), aligned(4), may_alias)); /* at any float's address */
+
+INLINE vf load(const float *p) { return *(const vf_any *)p; }
+INLINE void store(float *p, vf v) { *(vf_any *)p = v; }
+INLINE vf splat(float x) { return x - (vf){0}; } /* not x + 0: that would cost an addition to keep -0 */
+INLINE vf choose(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
+
+/* The first n < VL floats at p, other lanes 0; nothing beyond them is touched. */
+INLINE vf load_first(const float *p, ptrdiff_t n) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif defined(__AVX2__)
+    vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    return (vf)_mm256_maskload_ps(p, (__m256i)(lane < (int32_t)n));
+#else
+    vf v = {0};
+    for (ptrdiff_t i = 0; i < n; i++) v[i] = p[i];
+    return v;
+#endif
+}
+
+INLINE void store_first(float *p, vf v, ptrdiff_t n) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif defined(__AVX2__)
+    vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    _mm256_maskstore_ps(p, (__m256i)(lane < (int32_t)n), (__m256)v);
+#else
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+
+/* n is VL (a whole vector) or less; in an inlined kernel the caller's constant VL removes the test. */
+INLINE vf load_n(const float *p, ptrdiff_t n) { return n == VL ? load(p) : load_first(p, n); }
+INLINE void store_n(float *p, vf v, ptrdiff_t n) {
+    if (n == VL) store(p, v);
+    else store_first(p, v, n);
+}
+
+/* Sums and maxima over the lanes, halves folded onto each other. */
+INLINE float lanes_sum(vf v) {
+    float s[VL];
+    store(s, v);
+    for (int half = VL / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) s[i] += s[i + half];
+    return s[0];
+}
+
+/* exp(x).  exp(x) = 2^n exp(r) with n = round(x / ln 2), r = x - n ln 2 in two steps (|r| <= 0.347), exp(r) by the
+ * degree-6 polynomial of Cephes (Moshier 1989).  At most 2 units in the last place (tests/test_kernels.py through sigmoid).
+ * Below -87.3 the result, which would be subnormal, is 0; above 88.7 it is inf; NaN stays NaN. */
+INLINE vf exp_v(vf x) {
+    const float low = -87.3365f, high = 88.7228f;
+    vf z = choose(x < low, splat(low), choose(x > high, splat(high), x));
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to the nearest integer */
+    vf t = z * 1.44269504088896341f + magic;
+    vf n = t - magic;
+    vf r = z - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + (r + 1.0f);
+    /* 2^n in two factors, since n may be 128 */
+    vi e = (vi)t - 0x4B400000; /* the bits of magic: what is left is n */
+    vi half = e >> 1;
+    vf y = p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
+    return choose(x < low, splat(0.0f), choose(x > high, splat(INFINITY), y));
+}

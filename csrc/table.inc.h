@@ -1,0 +1,27 @@
+/* The kernel table of one instruction set.  Included at the end of a file that has defined every kernel as a static
+ * function and TN_TABLE, TN_NAME and PANEL. */
+const tn_kernels TN_TABLE = {
+    .isa = TN_NAME,
+    .panel = PANEL,
+    .sigmoid_forward_f32 = sigmoid_forward_f32,
+    .sigmoid_backward_f32 = sigmoid_backward_f32,
+    .tanh_forward_f32 = tanh_forward_f32,
+    .tanh_backward_f32 = tanh_backward_f32,
+    .relu_forward_f32 = relu_forward_f32,
+    .relu_backward_f32 = relu_backward_f32,
+    .accumulate_f32 = accumulate_f32,
+    .gemm_pack_f32 = gemm_pack_f32,
+    .gemm_panel_f32 = gemm_panel_f32,
+    .column_sum_f32 = column_sum_f32,
+    .bn_statistics_f32 = bn_statistics_f32,
+    .bn_apply_f32 = bn_apply_f32,
+    .bn_reduce_f32 = bn_reduce_f32,
+    .bn_backward_f32 = bn_backward_f32,
+    .log_softmax_forward_f32 = log_softmax_forward_f32,
+    .log_softmax_backward_f32 = log_softmax_backward_f32,
+    .cross_entropy_forward_f32 = cross_entropy_forward_f32,
+    .cross_entropy_backward_f32 = cross_entropy_backward_f32,
+    .philox_u32 = philox_u32,
+    .dropout_f32 = dropout_f32,
+    .sgd_f32 = sgd_f32,
+};

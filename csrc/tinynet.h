@@ -1,0 +1,112 @@
+/* tinynet's C kernels: the whole interface.
+ *
+ * The kernels know nothing of Python, allocate nothing, start no threads and cannot fail: whoever calls them has checked
+ * shapes and supplies all memory.  They work on one thread, on the piece of the data they are given; the loops over pieces
+ * are prange loops in tinynet/ops, so every kernel that may be called on a piece takes the piece's size, not the tensor's.
+ *
+ * Conventions
+ *   - argument order: outputs, inputs, sizes, scalars; every index and size is a ptrdiff_t;
+ *   - matrices are row-major; `ld` is the distance in elements between the starts of two rows;
+ *   - an output may be the same array as an elementwise kernel's input (in place), but never overlap it otherwise;
+ *   - an elementwise result depends on its element alone, and a sum is taken in an order given by the sizes alone:
+ *     how the work is cut into pieces never changes a bit.
+ *
+ * One table of function pointers exists per instruction set (scalar, baseline, avx2, avx512), filled from the same sources
+ * (scalar.c is the plain C one, to be read first, and the reference that the others are tested against).
+ * tn_select() chooses among them; tinynet/ops/kernels.pyx calls it once at import.
+ */
+#ifndef TINYNET_H
+#define TINYNET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Rows that are summed in float32 before the sum moves on to double: long enough to be cheap, short enough that the
+ * rounding of 64 additions stays near one unit in the last place. */
+#define TN_ROW_BLOCK 64
+
+/* Columns of one packed panel of the matrix product; the largest over all instruction sets, to size scratch memory. */
+#define TN_PANEL_MAX 32
+
+typedef struct tn_kernels {
+    const char *isa;       /* "scalar", "baseline", "avx2", "avx512" */
+    ptrdiff_t panel;       /* columns of one packed panel of tn_gemm, at most TN_PANEL_MAX */
+
+    /* ---- elementwise: y[n], x[n] -------------------------------------------------------------------------------- */
+    /* y = 1 / (1 + exp(-x)).  At most 3 units in the last place from the exact value (tests/test_kernels.py). */
+    void (*sigmoid_forward_f32)(float *y, const float *x, ptrdiff_t n);
+    /* gx = gy * y * (1 - y) */
+    void (*sigmoid_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t n);
+    /* y = tanh(x).  At most 3 units in the last place. */
+    void (*tanh_forward_f32)(float *y, const float *x, ptrdiff_t n);
+    /* gx = gy * (1 - y^2) */
+    void (*tanh_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t n);
+    /* y = max(x, 0); NaN stays NaN */
+    void (*relu_forward_f32)(float *y, const float *x, ptrdiff_t n);
+    /* gx = gy where y > 0, else 0 (so the slope at 0 is 0); where y is NaN, gx = gy */
+    void (*relu_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t n);
+    /* y += x */
+    void (*accumulate_f32)(float *y, const float *x, ptrdiff_t n);
+
+    /* ---- matrix product: c (m, n) = a (m, k) times b (k, n) ------------------------------------------------------- */
+    /* Packs columns [0, n) of b, n <= panel, into p (k, panel), padded with zeros.  b(k, n) = b[k*bk + n*bn]. */
+    void (*gemm_pack_f32)(float *p, const float *b, ptrdiff_t k, ptrdiff_t n, ptrdiff_t bk, ptrdiff_t bn);
+    /* One panel: c[m, n] = init + sum over k of a(m, k) p[k, n], added in the order k = 0, 1, ...; a(m, k) = a[m*am + k*ak];
+     * init is c itself if accumulate, else bias[n] if bias is not NULL, else 0.  n <= panel columns are written. */
+    void (*gemm_panel_f32)(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
+                           ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate);
+
+    /* ---- columns of a matrix x (rows, c): sums over rows, in double over blocks of TN_ROW_BLOCK rows --------------- */
+    /* sum[j] = sum over rows of x[., j] */
+    void (*column_sum_f32)(double *sum, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld);
+    /* mean[j] and m2[j] = sum over rows of (x[., j] - mean[j])^2.  Each block is shifted by its first row, so that
+     * a mean of 1e4 with a standard deviation of 1e-2 loses nothing; blocks are merged in order.  rows >= 1. */
+    void (*bn_statistics_f32)(double *mean, double *m2, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld);
+    /* y = (x - center) * scale + shift, per column */
+    void (*bn_apply_f32)(float *y, const float *x, const float *center, const float *scale, const float *shift,
+                         ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldy, ptrdiff_t ldx);
+    /* sum_g[j] = sum gy[., j]; sum_gx[j] = sum gy[., j] * ((x[., j] - center[j]) * scale[j] + shift[j]) */
+    void (*bn_reduce_f32)(double *sum_g, double *sum_gx, const float *gy, const float *x, const float *center,
+                          const float *scale, const float *shift, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg, ptrdiff_t ldx);
+    /* gx = a * gy + b * (x - center) + d, per column */
+    void (*bn_backward_f32)(float *gx, const float *gy, const float *x, const float *center, const float *a,
+                            const float *b, const float *d, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldo, ptrdiff_t ldg,
+                            ptrdiff_t ldx);
+
+    /* ---- rows of a contiguous matrix x (rows, c) -------------------------------------------------------------------- */
+    /* y[i, .] = x[i, .] - log(sum exp x[i, .]), shifted by the row's maximum */
+    void (*log_softmax_forward_f32)(float *y, const float *x, ptrdiff_t rows, ptrdiff_t c);
+    /* gx = gy - exp(y) * sum gy */
+    void (*log_softmax_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t rows, ptrdiff_t c);
+    /* Class labels t, target distribution q(k) = keep * weight[t] * [k = t] + smooth * weight[k] (weight NULL: ones):
+     * loss[i] = -sum over k of q(k) logp[i, k]; 0 where t[i] == ignore. */
+    void (*cross_entropy_forward_f32)(float *loss, const float *logp, const int64_t *t, const float *weight,
+                                      ptrdiff_t rows, ptrdiff_t c, int64_t ignore, float keep, float smooth);
+    /* gx[i, k] = g[i * ldg] * (exp(logp[i, k]) * sum over j of q(j) - q(k)); 0 where t[i] == ignore */
+    void (*cross_entropy_backward_f32)(float *gx, const float *g, const float *logp, const int64_t *t,
+                                       const float *weight, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg, int64_t ignore,
+                                       float keep, float smooth);
+
+    /* ---- random numbers -------------------------------------------------------------------------------------------- */
+    /* Philox4x32-10 (Salmon et al. 2011, section 3.3): element i of out is word i % 4 of the block with counter
+     * (first/4 + i/4, call) under the key `seed`.  first and the pieces' starts are multiples of 4. */
+    void (*philox_u32)(uint32_t *out, ptrdiff_t n, uint64_t first, uint64_t seed, uint64_t call);
+    /* y = x * scale where philox_u32 >= threshold, else 0; first is the element's index in the whole array */
+    void (*dropout_f32)(float *y, const float *x, ptrdiff_t n, uint64_t first, uint64_t seed, uint64_t call,
+                        uint32_t threshold, float scale);
+
+    /* ---- optimiser --------------------------------------------------------------------------------------------------- */
+    /* One SGD step on n weights: d = sign * g + decay * w; v = mu * v + damp * d (v NULL: no momentum, step = d);
+     * step = nesterov ? d + mu * v : v; w -= lr * step. */
+    void (*sgd_f32)(float *w, float *v, const float *g, ptrdiff_t n, float lr, float mu, float damp, float decay,
+                    float sign, int nesterov);
+} tn_kernels;
+
+/* The table of an instruction set, or NULL if it was not compiled or this CPU (or its operating system) cannot run it.
+ * name NULL: the best one there is. */
+const tn_kernels *tn_select(const char *name);
+
+/* 1 if the instruction set was compiled into this build. */
+int tn_compiled(const char *name);
+
+#endif

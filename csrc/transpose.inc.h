@@ -1,0 +1,31 @@
+/* Transposes VL vectors in place: v[i][j] becomes v[j][i].
+ *
+ * log2(VL) rounds; each interleaves vector i with vector i + VL/2 (a perfect shuffle of the 2-D index), and after all
+ * rounds the index bits have moved from "which vector" to "which lane". */
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE2(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE2(a, b, ...) __builtin_shuffle(a, b, (vi){__VA_ARGS__})
+#endif
+
+#if VL == 16
+#define LOW_HALVES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif VL == 8
+#define LOW_HALVES 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_HALVES 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOW_HALVES 0, 4, 1, 5
+#define HIGH_HALVES 2, 6, 3, 7
+#endif
+
+INLINE void transpose(vf v[VL]) {
+    for (int round = 1; round < VL; round *= 2) {
+        vf t[VL];
+        for (int i = 0; i < VL / 2; i++) {
+            t[2 * i] = SHUFFLE2(v[i], v[i + VL / 2], LOW_HALVES);
+            t[2 * i + 1] = SHUFFLE2(v[i], v[i + VL / 2], HIGH_HALVES);
+        }
+        for (int i = 0; i < VL; i++) v[i] = t[i];
+    }
+}

@@ -1,0 +1,432 @@
+"""Train the network of the batch-normalisation paper, without and with BN, and draw its Figure 1.
+
+Ioffe, Szegedy, Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift
+(2015), section 4.1: 28 x 28 binary images, three hidden layers of 100 sigmoid units, 10 classes, mini-batches
+of 60, 50,000 steps of plain SGD.  Both networks of a seed start from the same weights and see the same
+batches.  After step 1 and every 250 steps both are measured on the test set: accuracy, and the {15, 50, 85}th
+percentiles of what enters the sigmoids of the last hidden layer (with BN: after BN, in inference mode, with
+the exact population statistics of 100 fixed training batches).
+
+The paper does not give the learning rate, the standard deviation of the weights or the threshold of the
+binary images; here they are 0.1, 0.1 and one half.
+
+Writes into the folder --out: figure1.png, history.csv (every measurement) and results.json (settings, curves,
+claims). The claims, with bounds fixed beforehand for MNIST at 50,000 steps, close the output.  Where MNIST's
+files are missing and cannot be downloaded, scikit-learn's small 'digits' stand in, for 5,000 steps, with one
+bound of their own; every output names the data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import math
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from tinynet.experiments import Claim, History
+    from tinynet.experiments.mnist_study import Images, Run, Settings
+
+UNIT = 0  # the "typical" unit of Figure 1, fixed before the first run; the median of all 100 stands beside it
+FILES = ("figure1.png", "history.csv", "results.json")
+Runs = dict[int, dict[str, "Run"]]  # seed -> name of the network -> run
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line; on a bad option argparse prints why and exits with code 2."""
+
+    def integer(least: int) -> object:
+        def convert(text: str) -> int:
+            try:
+                value = int(text.replace(",", ""))
+            except ValueError:
+                value = least - 1
+            if value < least:
+                raise argparse.ArgumentTypeError(f"must be an integer >= {least}; got {text!r}")
+            return value
+
+        return convert
+
+    def number(positive: bool) -> object:
+        def convert(text: str) -> float:
+            try:
+                value = float(text)
+            except ValueError:
+                value = math.nan
+            if not (math.isfinite(value) and (value > 0 if positive else value >= 0)):
+                raise argparse.ArgumentTypeError(
+                    f"must be a finite number {'> 0' if positive else '>= 0'}; got {text!r}"
+                )
+            return value
+
+        return convert
+
+    summary, details = __doc__.split("\n\n", 1)
+    parser = argparse.ArgumentParser(
+        description=summary,
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--steps", type=integer(1), metavar="N", help="updates per network (default 50000; digits: 5000)")
+    add(
+        "--seed",
+        type=integer(0),
+        default=0,
+        help="seed of the initial weights and of the batches (default 0)",
+    )
+    add(
+        "--seeds",
+        type=integer(1),
+        default=1,
+        metavar="N",
+        help="repeat with N seeds, --seed and those that follow it, and report them all (default 1)",
+    )
+    add("--dataset", choices=("mnist", "fashion-mnist", "digits"), default="mnist", help="(default mnist)")
+    add(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder to look in for the data set, before $TINYNET_DATA and the user cache",
+    )
+    add("--offline", action="store_true", help="never touch the network")
+    add("--batch-size", type=integer(2), default=60, metavar="N", help="examples per update (default 60)")
+    add("--lr", type=number(True), default=0.1, help="learning rate (default 0.1)")
+    add(
+        "--std",
+        type=number(False),
+        default=0.1,
+        help="standard deviation of the initial weights, which are Gaussian with mean 0 (default 0.1)",
+    )
+    add("--threads", type=integer(1), metavar="N", help="threads to use (default: tinynet's choice)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("runs/mnist"),
+        metavar="DIR",
+        help="folder of results (default runs/mnist)",
+    )
+    add(
+        "--smoke",
+        action="store_true",
+        help="a trial of seconds: 300 steps unless --steps is given, measured every 50 steps; no bounds",
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the study; return the exit code: 0, 1 (could not run) or 130 (interrupted)."""
+    options = parse_arguments(arguments)
+    print("Ioffe and Szegedy (2015), section 4.1: a network without and with batch normalisation", flush=True)
+    progress = Progress()
+    try:
+        from tinynet.errors import TinynetError
+
+        try:
+            run(options, progress)
+        except (TinynetError, ImportError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+    except KeyboardInterrupt:
+        missing = [name for name in FILES if name not in progress.written]
+        print(
+            f"\nInterrupted {progress.where}.  Not written: {', '.join(missing) or 'nothing is missing'}.  "
+            f"No file in {options.out} is half-written.",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far the program is, for the message after Ctrl-C."""
+
+    where: str = "before the training began"
+    written: list[str] = dataclasses.field(default_factory=list)
+
+
+def run(options: argparse.Namespace, progress: Progress) -> None:
+    """Train both networks for every seed, write the files, print the results."""
+    import tinynet as tn
+    from tinynet.experiments import require
+    from tinynet.experiments.mnist_study import NETWORKS, train_network
+
+    require("matplotlib", "tqdm")
+    if options.threads is not None:
+        tn.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    print(f"looking for the data set {options.dataset} ...", flush=True)
+    images, notice = load_images(options)
+    settings = make_settings(options, images.name)
+    print(
+        f"tinynet {tn.__version__}, {tn.get_num_threads()} thread(s); data set {images.name}: "
+        f"{len(images.x):,} training and {len(images.x_test):,} test images\n"
+        f"{settings.steps:,} steps of {settings.batch_size} examples per network, lr {settings.lr:g}, "
+        f"weights N(0, {settings.std:g}^2), results into {options.out}",
+        flush=True,
+    )
+    runs: Runs = {}
+    for seed in range(options.seed, options.seed + options.seeds):
+        runs[seed] = {}
+        for network in NETWORKS:
+            progress.where = f"while {network} of seed {seed} was training"
+            label = f"{images.name} seed {seed} {network:<10}"
+            with_bn = network == "batch_norm"
+            runs[seed][network] = train_network(images, settings, seed, batch_norm=with_bn, label=label)
+    progress.where = "while the results were being written"
+    write_results(options.out, images, settings, runs, notice, progress.written)
+    print_results(images.name, settings, runs)
+
+
+def load_images(options: argparse.Namespace) -> tuple[Images, str | None]:
+    """Load both parts of the data set; return them with the warning, if another one stands in."""
+    from tinynet import data
+    from tinynet.experiments.mnist_study import Images
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        training = data.load(options.dataset, True, options.data, offline=options.offline)
+        test = data.load(training.name, False, options.data, offline=True, fallback=False)
+    for warning in caught:
+        print(f"WARNING: {warning.message}", file=sys.stderr, flush=True)
+    notice = None
+    if training.name != options.dataset:
+        notice = f"{options.dataset} was asked for and not found: these are results of {training.name}"
+    return Images.of(training, test), notice
+
+
+def make_settings(options: argparse.Namespace, name: str) -> Settings:
+    """Combine the options with the defaults of the data set that is there."""
+    from tinynet.experiments.mnist_study import DEFAULT_STEPS, Settings
+
+    steps = options.steps or (300 if options.smoke else DEFAULT_STEPS[name])
+    short = {"every": 50, "population_batches": 20} if options.smoke else {}
+    return Settings(steps, options.batch_size, options.lr, options.std, **short)
+
+
+# ---- results
+
+
+def claims_of(name: str, settings: Settings, networks: dict[str, Run]) -> list[Claim]:
+    """Return the six claims on one seed."""
+    from tinynet.experiments.mnist_study import claims
+
+    return claims(name, settings, networks["baseline"].history, networks["batch_norm"].history)
+
+
+def curves_of(history: History) -> dict[str, object]:
+    """Return everything measured on one network, as lists over the measurements."""
+    unit, median, drift = history.unit(UNIT), history.median_over_units(), history.drift()
+    names = ("p15", "p50", "p85")
+    return {
+        "step": history.steps,
+        "accuracy": history.accuracy,
+        f"unit_{UNIT}": {name: unit[:, i] for i, name in enumerate(names)},
+        "median_over_units": {name: median[:, i] for i, name in enumerate(names)},
+        "drift": {name: drift[i] for i, name in enumerate(names)},
+    }
+
+
+def write_results(
+    out: Path, images: Images, settings: Settings, runs: Runs, notice: str | None, written: list[str]
+) -> None:
+    """Write the three files, each complete or not at all; `written` receives their names."""
+    import tinynet as tn
+    from tinynet.experiments import figure_png, steps_to_accuracy, write_csv, write_json
+    from tinynet.experiments.mnist_study import THRESHOLD
+    from tinynet.io import atomic_write
+
+    first = next(iter(runs))
+    all_runs = [
+        {
+            "seed": seed,
+            "curves": {network: curves_of(run.history) for network, run in networks.items()},
+            "claims": claims_of(images.name, settings, networks),
+            "steps_to_90_percent": {
+                network: steps_to_accuracy(run.history.curve, 0.9) for network, run in networks.items()
+            },
+            "seconds": {network: round(run.seconds, 3) for network, run in networks.items()},
+        }
+        for seed, networks in runs.items()
+    ]
+    results = {
+        "experiment": "mnist",
+        "tinynet": tn.__version__,
+        "dataset": images.name,
+        "notice": notice,
+        "settings": {
+            **dataclasses.asdict(settings),
+            "threshold": THRESHOLD,
+            "unit": UNIT,
+            "optimizer": "SGD, no momentum, mean cross-entropy",
+            "threads": tn.get_num_threads(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        },
+        "seed": first,
+        "seeds": list(runs),
+        "curves": all_runs[0]["curves"],
+        "claims": all_runs[0]["claims"],
+        "runs": all_runs,
+    }
+    # The picture takes a second: made before the first file is written, so that the three appear together.
+    png = figure_png(lambda figure: draw(figure, images.name, settings, runs))
+    with atomic_write(out / "figure1.png", "wb") as file:
+        file.write(png)
+    written.append("figure1.png")
+    head = ["dataset", "seed", "network", "step", "accuracy"]
+    head += [f"{of}_{name}" for of in (f"unit{UNIT}", "median_over_units") for name in ("p15", "p50", "p85")]
+    rows = [
+        [images.name, seed, network, step, accuracy, *unit, *median]
+        for seed, networks in runs.items()
+        for network, run in networks.items()
+        for step, accuracy, unit, median in zip(
+            run.history.steps,
+            run.history.accuracy,
+            run.history.unit(UNIT),
+            run.history.median_over_units(),
+            strict=True,
+        )
+    ]
+    write_csv(out / "history.csv", head, rows)
+    written.append("history.csv")
+    write_json(out / "results.json", results)
+    written.append("results.json")
+
+
+def print_results(name: str, settings: Settings, runs: Runs) -> None:
+    """Print times, the claims on the first seed and, if there are more, the table of all seeds."""
+    from tinynet.experiments import claims_table, table
+
+    all_claims = {seed: claims_of(name, settings, networks) for seed, networks in runs.items()}
+    first = next(iter(runs))
+    for network in runs[first]:
+        seconds = sum(networks[network].seconds for networks in runs.values())
+        print(
+            f"{network}: {seconds:.1f} s, {settings.steps * len(runs) / seconds:,.0f} steps/s with measuring"
+        )
+    if verdict(all_claims[first]) == "no bound":
+        print("Bounds exist for the default settings on mnist at 50,000 and on digits at 5,000 steps only.")
+    print(f"\nClaims on {name}, {settings.steps:,} steps, seed {first} ({verdict(all_claims[first])}):\n")
+    print(claims_table(all_claims[first]))
+    if len(runs) > 1:
+        print(f"\nAll seeds on {name}, {settings.steps:,} steps; columns 1 to 6 are the claims above:\n")
+        head = ["seed", "baseline", "BN", *(str(i + 1) for i in range(len(all_claims[first]))), "verdict"]
+        rows = []
+        for seed, networks in runs.items():
+            final = [f"{run.history.accuracy[-1]:.4f}" for run in networks.values()]
+            values = ["-" if claim.value is None else f"{claim.value:.3f}" for claim in all_claims[seed]]
+            rows.append([str(seed), *final, *values, verdict(all_claims[seed])])
+        print(table(head, rows, right=range(len(head) - 1)))
+
+
+def verdict(claims: list[Claim]) -> str:
+    """Say in words which claims of a seed hold."""
+    missed = [str(i) for i, claim in enumerate(claims, 1) if claim.holds is False]
+    if missed:
+        return f"MISSES {', '.join(missed)}"
+    return "all hold" if any(claim.holds for claim in claims) else "no bound"
+
+
+# ---- figure
+
+
+def draw(figure: Figure, name: str, settings: Settings, runs: Runs) -> None:
+    """Draw three panels as in the paper: accuracy of both networks, percentiles without and with BN."""
+    import numpy as np
+
+    from tinynet.experiments import figures
+
+    first = next(iter(runs))
+    left, middle, right = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1.1, 1, 1]})
+    middle.sharey(right)
+    looks = {
+        "baseline": (figures.RED, "without BN", (0, (4, 1.6))),
+        "batch_norm": (figures.BLUE, "with BN", "solid"),
+    }
+    for network, (colour, label, dashes) in looks.items():
+        histories = {seed: networks[network].history for seed, networks in runs.items()}
+        steps = np.array(histories[first].steps)
+        band(left, steps, [np.array(history.accuracy) for history in histories.values()], colour)
+        left.plot(steps, histories[first].accuracy, color=colour, label=label, linestyle=dashes)
+    best = max(networks["baseline"].history.accuracy[-1] for networks in runs.values())
+    left.set_ylim(0.7 if best > 0.75 else 0.0, 1.0)
+    left.set_title("(a) test accuracy")
+    left.legend(loc="lower right")
+    for axes, network, title in (
+        (middle, "baseline", "(b) without BN"),
+        (right, "batch_norm", "(c) with BN"),
+    ):
+        percentiles(axes, [networks[network].history for networks in runs.values()], looks[network][0])
+        axes.set_title(title)
+    middle.set_ylabel("input of the last sigmoids")
+    right.tick_params(labelleft=False)
+    bottom, top = middle.get_ylim()
+    middle.set_ylim(bottom, top + 0.2 * (top - bottom))  # room for the legends
+    for axes in (left, middle, right):
+        figures.step_axis(axes, settings.steps)
+    seeds = f"seed {first}" if len(runs) == 1 else f"seed {first}; shaded: range over {len(runs)} seeds"
+    figure.suptitle(
+        f"{name}, {settings.steps:,} steps, {seeds}", fontsize=10, color="#555555", x=0.01, ha="left"
+    )
+
+
+def percentiles(axes: Axes, histories: list[History], colour: str) -> None:
+    """Draw percentiles: lines for the one unit, dots for the median of all units (shaded over the seeds)."""
+    import numpy as np
+
+    steps = np.array(histories[0].steps)
+    unit, median = histories[0].unit(UNIT), histories[0].median_over_units()  # (T, 3) each
+    units = histories[0].percentiles[0].shape[1]
+    for i, percent in enumerate(("15", "50", "85")):
+        band(axes, steps, [history.median_over_units()[:, i] for history in histories], "#777777")
+        axes.plot(
+            steps,
+            median[:, i],
+            color="#777777",
+            linewidth=1.2,
+            linestyle=(0, (1.2, 1.2)),
+            label=f"median of {units} units" if i == 0 else None,
+        )
+        axes.plot(steps, unit[:, i], color=colour, label=f"unit {UNIT}" if i == 0 else None)
+        axes.annotate(
+            f"{percent}%",
+            (steps[-1], unit[-1, i]),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+        )
+    axes.legend(loc="upper left", ncols=2, columnspacing=1.2, borderaxespad=0.2)
+
+
+def band(
+    axes: Axes, steps: npt.NDArray[np.int64], curves: list[npt.NDArray[np.float64]], colour: str
+) -> None:
+    """Shade the range of several curves."""
+    import numpy as np
+
+    if len(curves) > 1:
+        axes.fill_between(
+            steps,
+            functools.reduce(np.minimum, curves),
+            functools.reduce(np.maximum, curves),
+            color=colour,
+            alpha=0.18,
+            linewidth=0,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

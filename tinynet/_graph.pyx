@@ -1,0 +1,250 @@
+"""The graph: what an operation is, what is recorded of it, and the sweep that carries gradients back.
+
+An `Op` is one call of an operation on arrays.  Its `forward` computes the output and saves what the gradient needs; its
+`backward` receives the gradient of the output and returns the gradients of the inputs.  The instance lives for one call and
+is itself the place where saved values stay.
+
+A `Node` records one call: the op and, for each input, the node that made it.  Leaves (parameters) have a `Leaf`, which holds
+their accumulated gradient.  Nodes point backwards only, and tensors point to nodes but nodes never to tensors: there are no
+reference cycles, and a graph is freed the moment its last tensor is.
+
+The sweep needs no recursion and no sorting pass.  Nodes are numbered as they are made, so every consumer of a value has a
+higher number than the node that made it; taking always the highest-numbered node that has received a gradient visits each
+node after all its consumers.
+
+Gradients are arrays.  One that was handed over may be shared (addition hands the same array to both sides), so it is
+overwritten only where the sweep holds the only reference to it; otherwise a sum goes into a new array.
+"""
+
+cimport cython
+from cpython.ref cimport Py_REFCNT
+from cpython.tuple cimport PyTuple_GET_ITEM
+from heapq import heappop, heappush
+
+from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
+
+from tinynet.errors import GraphError
+from tinynet.ops.kernels cimport K
+from tinynet.ops.memory cimport (
+    Block, block_of, is_dense, new_like, same_layout, sole_reference, touch,
+)
+
+import numpy as np
+
+import_array()
+
+cdef uint64_t last_sequence = 0
+
+
+cdef class Op:
+    """One call of an operation.
+
+    A subclass gives the equations in its docstring, says what it saves, and defines
+
+    ``forward(inputs, out)``
+        `inputs` is a tuple of arrays (None for an argument left out); returns the output array, or a tuple of them.
+        `out`, if not None, is an array of the right shape to write into; an op that cannot use it may return another.
+    ``backward(gy, needs, into)``
+        `gy` is the gradient of the output (a list with None for outputs that nobody used, if there are several);
+        `needs[i]` says whether the gradient of input i is wanted; `into[i]` is None or an array that already holds a part
+        of it and may be added to: an op that does so returns that same array.  Returns one array (or None) per input.
+
+    Everything is checked in `forward` before anything is computed.
+    """
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        raise NotImplementedError(f"{self.name}: no forward")
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        raise NotImplementedError(f"{self.name}: no backward")
+
+    @property
+    def name(self):
+        """The operation's name, as its door in nn.functional or the Tensor method has it."""
+        return type(self).__name__.lower()
+
+    cdef int save(self, tuple arrays) except -1:
+        """Keep arrays for backward and remember their versions."""
+        cdef int i
+        cdef Block block
+        self.saved = arrays
+        for i in range(len(arrays)):
+            if arrays[i] is not None:
+                block = block_of(<ndarray>arrays[i])
+                self.versions[i] = block.version if block is not None else 0
+        return 0
+
+    cdef int check_saved(self) except -1:
+        """Raise if a saved array was changed in place since."""
+        cdef int i
+        cdef Block block
+        if self.saved is None:
+            return 0
+        for i in range(len(self.saved)):
+            if self.saved[i] is None:
+                continue
+            block = block_of(<ndarray>self.saved[i])
+            if block is not None and block.version != self.versions[i]:
+                raise GraphError(
+                    f"backward: {self.name} needs a value of shape {(<object>self.saved[i]).shape} that was changed in place "
+                    f"after its forward: saved at version {self.versions[i]}, now at version {block.version}; "
+                    "change a copy (.clone()) instead")
+        return 0
+
+
+@cython.trashcan(True)
+cdef class Node:
+    """The record of one call in the graph."""
+
+    @property
+    def name(self):
+        """Name of the operation that made this node's output; None once the graph was freed."""
+        return None if self.op is None else self.op.name
+
+    @property
+    def next_functions(self):
+        """The nodes of the inputs that require gradients."""
+        return tuple(p for p in self.parents or () if p is not None)
+
+    def __lt__(self, Node other):
+        return self.sequence > other.sequence    # a heap of nodes gives the newest first
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.name or '(freed)'}>"
+
+    cdef int receive(self, int index, ndarray g) except -1:
+        """Add g to what has been collected for output `index`."""
+        if self.n_outputs == 1:
+            self.gradient = g if self.gradient is None else add(<ndarray>self.gradient, g)
+        else:
+            if self.gradient is None:
+                self.gradient = [None] * self.n_outputs
+            self.gradient[index] = g if self.gradient[index] is None else add(<ndarray>self.gradient[index], g)
+        return 0
+
+
+cdef class Leaf(Node):
+    """Where the gradient of a leaf tensor collects."""
+
+    @property
+    def name(self):
+        return "leaf"
+
+
+cdef ndarray add(ndarray a, ndarray b):
+    """a + b in a new array laid out like a."""
+    cdef ndarray y = new_like(a)
+    np.add(a, b, out=y)
+    return y
+
+
+cdef int add_in_place(ndarray y, ndarray x) except -1:
+    """y += x"""
+    if PyArray_TYPE(y) == NPY_FLOAT and is_dense(y) and same_layout(x, y):
+        K.accumulate_f32(<float*>PyArray_DATA(y), <const float*>PyArray_DATA(x), PyArray_SIZE(y))
+    else:
+        np.add(y, x, out=y)
+    return 0
+
+
+cdef Node record(Op op, tuple parents, tuple indices, int n_outputs):
+    """A new node for a call of `op`."""
+    global last_sequence
+    cdef Node node = Node.__new__(Node)
+    last_sequence += 1
+    node.sequence = last_sequence
+    node.op = op
+    node.parents = parents
+    node.indices = indices
+    node.needs = op.needs
+    node.n_outputs = n_outputs
+    return node
+
+
+cdef int finish_leaf(Leaf leaf) except -1:
+    """Add the gradient that this sweep collected to the leaf's own, in the layout of the leaf."""
+    cdef ndarray g = <ndarray>leaf.gradient
+    leaf.gradient = None
+    if leaf.grad is not None:
+        add_in_place(leaf.grad, g)
+        touch(leaf.grad)
+        return 0
+    # 1: `g` is all there is.  Otherwise somebody else holds it too, or it is a view.
+    if same_layout(g, leaf.like) and sole_reference(g, 1):
+        leaf.grad = g
+    else:
+        leaf.grad = new_like(leaf.like)
+        (<object>leaf.grad)[...] = g
+    leaf.wrapped = None
+    return 0
+
+
+cdef int sweep(Node root, int index, ndarray gradient, bint retain_graph) except -1:
+    """Carry `gradient` of root's output `index` back to all leaves."""
+    cdef Node node, parent
+    cdef Op op
+    cdef object gy
+    cdef tuple gradients, parents, indices, into
+    cdef ndarray g
+    cdef int i, at
+    cdef list waiting = []               # a heap, newest node first
+    root.receive(index, gradient)
+    waiting.append(root)
+    try:
+        while waiting:
+            node = <Node>heappop(waiting)
+            if isinstance(node, Leaf):
+                finish_leaf(<Leaf>node)
+                continue
+            op = node.op
+            if op is None:
+                raise GraphError("backward: the graph was freed by an earlier backward; "
+                                 "pass retain_graph=True to that one to go through it again")
+            op.check_saved()
+            gy, node.gradient = node.gradient, None
+            parents, indices = node.parents, node.indices
+            into = collected(parents, indices, node.needs)
+            gradients = op.backward(gy, node.needs, into)
+            gy = None
+            if not retain_graph:
+                node.op, node.parents = None, None
+                op = None
+            for i in range(len(gradients)):
+                if gradients[i] is None or parents[i] is None:
+                    continue
+                parent = <Node>parents[i]
+                at = 0 if indices is None else indices[i]
+                g = <ndarray>gradients[i]
+                if into is not None and into[i] is g:
+                    continue             # the op has added to what was there
+                if parent.gradient is None:
+                    heappush(waiting, parent)
+                parent.receive(at, g)
+            g = None
+            gradients = None
+    finally:
+        for node in waiting:             # only after an error: leave no half-collected gradients behind
+            (<Node>node).gradient = None
+    return 0
+
+
+cdef tuple collected(tuple parents, tuple indices, tuple needs):
+    """For each input the gradient already collected for it, if the sweep may add to it in place; None if there is none."""
+    cdef int i
+    cdef bint any_found = False
+    cdef Node parent
+    for i in range(len(parents)):
+        if parents[i] is not None and (<Node>parents[i]).gradient is not None:
+            any_found = True
+    if not any_found:
+        return None
+    cdef list found = []
+    for i in range(len(parents)):
+        parent = <Node>parents[i]
+        # 1: only the parent node holds it
+        if parent is not None and parent.n_outputs == 1 and parent.gradient is not None \
+                and parents.count(parent) == 1 and sole_reference(<ndarray>parent.gradient, 1):
+            found.append(parent.gradient)
+        else:
+            found.append(None)
+    return tuple(found)

@@ -1,0 +1,15 @@
+from numpy cimport ndarray
+
+from tinynet._graph cimport Node, Op
+
+
+cdef class Tensor:
+    cdef ndarray _array
+    cdef Node node                              # None: no gradient; a Leaf: a leaf that wants one
+    cdef int index                              # which output of `node` this is
+    cdef object __weakref__
+    cdef object write(self, str op, object result)
+    cdef object old(self)
+
+
+cdef ndarray values(Tensor t)

@@ -1,0 +1,111 @@
+"""Functions that make tensors: filled with one value, a sequence, or random numbers.
+
+Shapes are given as ints or as one tuple; the default dtype is float32.  Random numbers come from a `Generator`, the default
+one if none is given.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tinynet._tensor import Tensor, as_dtype, tensor
+from tinynet.errors import ArgumentError
+from tinynet.random import Generator, draw
+
+
+def _sizes(op: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
+    sizes = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    for n in sizes:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
+            raise ArgumentError(f"{op}: sizes must be integers of at least 0; got {sizes}")
+    return tuple(int(n) for n in sizes)
+
+
+def _make(op: str, array: np.ndarray, dtype: DTypeLike, requires_grad: bool) -> Tensor:
+    return tensor(array, dtype=as_dtype(op, dtype), requires_grad=requires_grad)
+
+
+def full(size: int | tuple[int, ...], fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of shape `size` filled with one value; its dtype is float32, int64 or bool after the value, unless given."""
+    if dtype is None:
+        dtype = np.bool_ if isinstance(fill_value, bool) else np.int64 if isinstance(fill_value, int) else np.float32
+    return _make("full", np.full(_sizes("full", (size,)), fill_value), dtype, requires_grad)
+
+
+def zeros(*size: Any, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros."""
+    return _make("zeros", np.zeros(_sizes("zeros", size), np.int8), dtype, requires_grad)
+
+
+def ones(*size: Any, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones."""
+    return _make("ones", np.ones(_sizes("ones", size), np.int8), dtype, requires_grad)
+
+
+def empty(*size: Any, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+    """A tensor whose values are not set (they may be anything)."""
+    return zeros(*size, dtype=dtype, requires_grad=requires_grad)
+
+
+def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike = None) -> Tensor:
+    """The numbers start, start + step, ... below `end`; ``arange(end)`` starts at 0.  int64 for ints, else float32."""
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise ArgumentError("arange: step must not be 0")
+    if dtype is None:
+        dtype = np.int64 if all(isinstance(x, (int, np.integer)) for x in (start, end, step)) else np.float32
+    return _make("arange", np.arange(start, end, step), dtype, False)
+
+
+def rand(
+    *size: Any, dtype: DTypeLike = np.float32, generator: Generator | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of numbers drawn uniformly from [0, 1)."""
+    target = as_dtype("rand", dtype)
+    return _make("rand", draw(generator).random(_sizes("rand", size), np.dtype(target).type), dtype, requires_grad)
+
+
+def randn(
+    *size: Any, dtype: DTypeLike = np.float32, generator: Generator | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of numbers drawn from the standard normal distribution."""
+    target = as_dtype("randn", dtype)
+    return _make(
+        "randn", draw(generator).standard_normal(_sizes("randn", size), np.dtype(target).type), dtype, requires_grad
+    )
+
+
+def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
+    """The numbers 0 to n - 1 in random order, int64."""
+    return tensor(draw(generator).permutation(_sizes("randperm", (n,))[0]), dtype=np.int64)
+
+
+def zeros_like(input: Tensor, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """Zeros in the shape and dtype of a tensor."""
+    return zeros(input.shape, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad)
+
+
+def ones_like(input: Tensor, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """Ones in the shape and dtype of a tensor."""
+    return ones(input.shape, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad)
+
+
+def full_like(input: Tensor, fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """One value in the shape and dtype of a tensor."""
+    return full(
+        input.shape, fill_value, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad
+    )
+
+
+def rand_like(input: Tensor, *, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+    """Uniform random numbers from [0, 1) in the shape and dtype of a tensor."""
+    return rand(input.shape, dtype=input.dtype, generator=generator, requires_grad=requires_grad)
+
+
+def randn_like(input: Tensor, *, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+    """Standard normal random numbers in the shape and dtype of a tensor."""
+    return randn(input.shape, dtype=input.dtype, generator=generator, requires_grad=requires_grad)

@@ -1,0 +1,41 @@
+"""The machinery of a study: a training loop, measurements, claims, and files and figures that come out of it.
+
+`train` runs a network for a number of steps and calls back where something is to be measured; `evaluate` and
+`History` measure; `Claim` puts what was said beforehand next to what came out; `write_json`, `write_csv` and
+`figure_png` make the files.  The scripts in ``examples/`` are made of these.
+"""
+
+from __future__ import annotations
+
+from tinynet.experiments.claims import Claim, claims_table, table
+from tinynet.experiments.extras import require
+from tinynet.experiments.figures import figure_png
+from tinynet.experiments.measure import (
+    PERCENTILES,
+    Evaluation,
+    History,
+    column_percentiles,
+    evaluate,
+    steps_to_accuracy,
+)
+from tinynet.experiments.results import plain, write_csv, write_json
+from tinynet.experiments.training import endless, train
+
+__all__ = [
+    "PERCENTILES",
+    "Claim",
+    "Evaluation",
+    "History",
+    "claims_table",
+    "column_percentiles",
+    "endless",
+    "evaluate",
+    "figure_png",
+    "plain",
+    "require",
+    "steps_to_accuracy",
+    "table",
+    "train",
+    "write_csv",
+    "write_json",
+]

@@ -1,0 +1,129 @@
+"""Claims: what a study says beforehand, next to what came out.
+
+A claim is a sentence with a number in it.  The bound is fixed before the run; the run supplies the value;
+whether the claim holds follows from the two.  Where the bound was set for another data set or another length
+of training, the value is still reported, without a bound and without a verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tinynet.errors import ArgumentError
+
+_VERDICT = {True: "yes", False: "NO", None: "-"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of a study.
+
+    Parameters
+    ----------
+    name : str
+        The claim as a sentence.
+    value : float or None
+        What was measured; None if there is no such number (a level that was never reached).  A value that is
+        not finite becomes None.
+    bound : str or None
+        The bound as text, for example ``">= 0.85"``; None where the study has none for this data set or
+        length.
+    holds : bool or None
+        Whether `value` is within `bound`; None exactly where there is no bound.
+
+    Raises
+    ------
+    ArgumentError
+        If only one of `bound` and `holds` is None.
+
+    See Also
+    --------
+    Claim.at_least, Claim.at_most : the usual ways to make one.
+    """
+
+    name: str
+    value: float | None
+    bound: str | None
+    holds: bool | None
+
+    def __post_init__(self) -> None:
+        if (self.bound is None) != (self.holds is None):
+            raise ArgumentError(
+                "Claim: bound and holds must both be None or both be given; "
+                f"got bound={self.bound!r}, holds={self.holds!r}"
+            )
+        if self.value is not None and not math.isfinite(self.value):
+            object.__setattr__(self, "value", None)  # JSON has no nan; a claim without a number cannot hold
+            object.__setattr__(self, "holds", None if self.bound is None else False)
+
+    @classmethod
+    def at_least(cls, name: str, value: float | None, limit: float | None) -> Claim:
+        """Make the claim ``value >= limit``; without a limit there is no bound, without a value it fails."""
+        if limit is None:
+            return cls(name, value, None, None)
+        return cls(name, value, f">= {limit:.4g}", value is not None and value >= limit)
+
+    @classmethod
+    def at_most(cls, name: str, value: float | None, limit: float | None) -> Claim:
+        """Make the claim ``value <= limit``; without a limit there is no bound, without a value it fails."""
+        if limit is None:
+            return cls(name, value, None, None)
+        return cls(name, value, f"<= {limit:.4g}", value is not None and value <= limit)
+
+    def to_json(self) -> dict[str, str | float | bool | None]:
+        """Return the claim as ``{"name", "value", "bound", "holds"}``."""
+        return {"name": self.name, "value": self.value, "bound": self.bound, "holds": self.holds}
+
+
+def claims_table(claims: Iterable[Claim]) -> str:
+    """Return the claims as a table for the terminal: one line per claim, ``NO`` where one does not hold."""
+    rows = [
+        (
+            claim.name,
+            "-" if claim.value is None else f"{claim.value:.4g}",
+            claim.bound or "-",
+            _VERDICT[claim.holds],
+        )
+        for claim in claims
+    ]
+    return table(("claim", "value", "bound", "holds"), rows, right=(1,))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """Return text in columns: a head, a rule, the rows.
+
+    Parameters
+    ----------
+    head : sequence of str
+        The titles of the columns.
+    rows : sequence of sequences of str
+        The cells; every row as long as `head`.
+    right : iterable of int
+        The columns that are aligned at the right (numbers); the others are aligned at the left.
+
+    Returns
+    -------
+    str
+        Lines joined by newlines, without trailing blanks.
+
+    Raises
+    ------
+    ArgumentError
+        If a row has another length than `head`.
+    """
+    for row in rows:
+        if len(row) != len(head):
+            raise ArgumentError(f"table: rows must have {len(head)} cells; got {list(row)!r}")
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    at_right = frozenset(right)
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (
+            cell.rjust(width) if column in at_right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(head), "  ".join("-" * width for width in widths), *map(line, rows)])

@@ -1,0 +1,123 @@
+"""Files that appear complete or not at all.
+
+The new content goes into a temporary file in the folder of the target (a rename is atomic within one file
+system only), is forced to the disk, and takes the target's name in one `os.replace`; then the folder is
+forced to the disk, because the new name lives there.  Whatever interrupts this - an error, Ctrl-C, a full
+disk - leaves the old file as it was and no temporary file; a crash of the machine leaves the old file or
+the new one.  This module imports nothing of tinynet but its errors.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from tinynet.errors import ArgumentError, DataError
+
+_MODES = ("w", "wb")
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path that becomes `path` when the block ends without an exception.
+
+    For writers that want a file name; `atomic_write` is the version for those that want a file object.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file to write.  A symbolic link is followed: the file that it points to is replaced.
+
+    Yields
+    ------
+    pathlib.Path
+        An empty file in the same folder, with the permissions of the old file or, where there is none,
+        those of a newly created file.  It is renamed to `path` at the end of the block and removed if the
+        block raises.
+
+    Raises
+    ------
+    DataError
+        If the folder does not exist or `path` is a folder.  Other errors of the operating system come as
+        they are.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise DataError(
+            f"atomic_write: the folder of {str(path)!r} must exist; got no folder {str(target.parent)!r}"
+        )
+    if target.is_dir():
+        raise DataError(f"atomic_write: path must be a file; got the folder {str(path)!r}")
+    temporary = target.parent / f".{target.name[:200]}.{secrets.token_hex(8)}.tmp"
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # 0o666: the umask decides
+        with suppress(FileNotFoundError):
+            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+        yield temporary
+        _fsync(temporary, os.O_RDWR)
+        os.replace(temporary, target)
+    except BaseException:  # KeyboardInterrupt and GeneratorExit too
+        temporary.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        _fsync(target.parent, os.O_RDONLY)
+
+
+@contextmanager
+def atomic_write(
+    path: str | os.PathLike[str], mode: str = "w", *, encoding: str | None = None, newline: str | None = None
+) -> Iterator[IO[Any]]:
+    """Open a file for writing that appears under `path` only when the block ends without an exception.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file to write; its folder must exist.
+    mode : {"w", "wb"}, default "w"
+        Text or bytes.
+    encoding : str, optional
+        Of text; default UTF-8 on every system.
+    newline : str, optional
+        As for `open`; ``csv.writer`` wants ``newline=""``.
+
+    Yields
+    ------
+    file object
+        A writable, seekable file.  The block may close it.
+
+    Raises
+    ------
+    ArgumentError
+        If `mode` is another one.
+    DataError
+        If the folder does not exist or `path` is a folder.
+
+    Examples
+    --------
+    >>> import json, os, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with atomic_write(os.path.join(folder, "results.json")) as file:
+    ...     json.dump({"accuracy": 0.98}, file)
+    >>> os.listdir(folder)
+    ['results.json']
+    """
+    if mode not in _MODES:
+        raise ArgumentError(f"atomic_write: mode must be 'w' or 'wb'; got {mode!r}")
+    if mode == "w" and encoding is None:
+        encoding = "utf-8"
+    with atomic_path(path) as temporary, open(temporary, mode, encoding=encoding, newline=newline) as file:
+        yield file
+
+
+def _fsync(path: Path, flags: int) -> None:
+    """Force the content of a file, or the names of a folder, to the disk."""
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

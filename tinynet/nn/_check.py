@@ -1,0 +1,79 @@
+"""Checks of constructor arguments that the layers, the initialisers and the optimisers share.
+
+Each returns the accepted value as a plain Python number, so that NumPy scalars do not travel into the
+kernels.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from typing import Any
+
+import numpy as np
+
+from tinynet.errors import ArgumentError, DTypeError
+
+
+def integer(owner: str, name: str, value: Any, minimum: int | None = None) -> int:
+    """`value` as an int of at least `minimum`; bool and float are refused."""
+    expected = "an int" if minimum is None else ("a positive int" if minimum == 1 else f"an int >= {minimum}")
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise DTypeError(f"{owner}: {name} must be {expected}; got {value!r}")
+    number = operator.index(value)
+    if minimum is not None and number < minimum:
+        raise ArgumentError(f"{owner}: {name} must be {expected}; got {number}")
+    return number
+
+
+def real(
+    owner: str,
+    name: str,
+    value: Any,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    *,
+    above: bool = False,
+) -> float:
+    """`value` as a finite float with ``minimum <= value <= maximum`` (``minimum < value`` if `above`)."""
+    expected = "a finite number"
+    if minimum is not None and maximum is not None:
+        expected = f"a number in [{minimum:g}, {maximum:g}]"
+    elif minimum is not None:
+        expected = f"a finite number {'>' if above else '>='} {minimum:g}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise DTypeError(f"{owner}: {name} must be {expected}; got {value!r}")
+    number = float(value)
+    too_small = minimum is not None and (number <= minimum if above else number < minimum)
+    if not math.isfinite(number) or too_small or (maximum is not None and number > maximum):
+        raise ArgumentError(f"{owner}: {name} must be {expected}; got {number!r}")
+    return number
+
+
+def boolean(owner: str, name: str, value: Any) -> bool:
+    """`value` as a bool; 0, 1 and None are refused, so that a misplaced positional argument shows."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise DTypeError(f"{owner}: {name} must be a bool; got {value!r}")
+    return bool(value)
+
+
+def choice(owner: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """`value` if it is one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        listed = ", ".join(repr(each) for each in choices)
+        raise ArgumentError(f"{owner}: {name} must be one of {listed}; got {value!r}")
+    return value
+
+
+def float_dtype(owner: str, value: Any) -> np.dtype[Any]:
+    """`value` as the NumPy dtype float32 or float64; None means float32."""
+    if value is None:
+        return np.dtype(np.float32)
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = np.dtype(object)
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise DTypeError(f"{owner}: dtype must be float32 or float64; got {value!r}")
+    return dtype

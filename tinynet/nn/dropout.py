@@ -1,0 +1,41 @@
+"""Dropout (Srivastava et al. 2014), in the inverted form: scaled while training, nothing to do afterwards."""
+
+from __future__ import annotations
+
+from tinynet._tensor import Tensor
+from tinynet.nn import _check
+from tinynet.nn import functional as F
+from tinynet.nn.module import Module
+
+
+class Dropout(Module):
+    """In training mode set each element to zero with probability `p` and multiply the others by 1/(1-p).
+
+    The choice is a function of the default generator's seed, the number of earlier draws and the element's
+    index, whatever the number of threads.  In evaluation mode the input is returned.
+
+    Parameters
+    ----------
+    p : float, default 0.5
+        Probability of zero, in [0, 1].
+    inplace : bool, default False
+        Whether the result may take the input's memory.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If `p` is not a number in [0, 1].
+    """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        _check.real("Dropout", "p", p, 0, 1)
+        self.p = p
+        self.inplace = _check.boolean("Dropout", "inplace", inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return an output of the shape of `input`."""
+        return F.dropout(input, self.p, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"

@@ -1,0 +1,196 @@
+"""The doors of the ops, under PyTorch's names: one typed, documented function per op.
+
+Each makes an instance of the op's class (tinynet/ops) and runs it; equations, checks, forward and backward stand there.
+"""
+
+from __future__ import annotations
+
+from tinynet._tensor import Tensor, apply
+from tinynet.errors import ArgumentError, DTypeError
+from tinynet.ops.activation import ReLU, Sigmoid, Tanh
+from tinynet.ops.dropout import Dropout
+from tinynet.ops.linear import Linear
+from tinynet.ops.normalization import BatchNorm
+from tinynet.ops.softmax import CrossEntropy, LogSoftmax
+from tinynet.random import Generator, default_generator
+
+__all__ = [
+    "batch_norm",
+    "cross_entropy",
+    "dropout",
+    "linear",
+    "log_softmax",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y = x weight' + bias.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., C), float32 or float64
+    weight : Tensor, shape (K, C)
+    bias : Tensor, shape (K,), optional
+
+    Returns
+    -------
+    Tensor, shape (..., K)
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If shapes or dtypes do not fit.
+    """
+    return apply(Linear(), x, weight, bias)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """y = 1 / (1 + exp(-x)), elementwise; float32 or float64."""
+    return apply(Sigmoid(), x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """y = tanh(x), elementwise; float32 or float64."""
+    return apply(Tanh(), x)
+
+
+def relu(x: Tensor, inplace: bool = False) -> Tensor:
+    """y = max(x, 0), elementwise; the slope at 0 is 0 and NaN stays NaN.
+
+    Parameters
+    ----------
+    x : Tensor, float32 or float64
+    inplace : bool, default False
+        Write the result over x.
+    """
+    return x.relu_() if inplace else apply(ReLU(), x)
+
+
+def log_softmax(x: Tensor, dim: int) -> Tensor:
+    """y = x - log(sum of exp(x) along dim), computed so that logits of +-1e4 stay finite; float32 or float64."""
+    return apply(LogSoftmax(dim), x)
+
+
+def softmax(x: Tensor, dim: int) -> Tensor:
+    """y = exp(x) / (sum of exp(x) along dim), computed as exp(log_softmax(x)); float32 or float64."""
+    return log_softmax(x, dim).exp()
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy of the softmax of logits against class labels.
+
+    For example i with label t: ``-sum_k q_k log_softmax(input_i)_k`` with
+    ``q_k = (1 - label_smoothing) weight_t [k = t] + label_smoothing / K weight_k``.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, K), float32 or float64
+        Logits.
+    target : Tensor, shape (N,), integer
+        Class labels in [0, K - 1].
+    weight : Tensor, shape (K,), optional
+        A weight per class; ones by default.
+    ignore_index : int, default -100
+        Examples with this label count nothing.
+    reduction : {'mean', 'sum', 'none'}, default 'mean'
+        'mean' divides the sum by the sum of the labels' weights.
+    label_smoothing : float in [0, 1], default 0
+
+    Returns
+    -------
+    Tensor, shape () or (N,)
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        If shapes or dtypes do not fit, or a label is no class.
+    """
+    if isinstance(target, Tensor) and target.dtype.kind == "f":
+        raise NotImplementedError("cross_entropy: target given as probabilities is not supported; give class labels")
+    return apply(CrossEntropy(ignore_index, reduction, label_smoothing), input, target, weight)
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Batch normalisation per channel (Ioffe & Szegedy 2015, Algorithm 1).
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C), (N, C, L) or (N, C, H, W), float32 or float64
+    running_mean, running_var : Tensor, shape (C,), or None
+        Statistics used when not training; when training they move in place by
+        ``(1 - momentum) running + momentum batch``, with the unbiased variance m / (m - 1) var.
+    weight, bias : Tensor, shape (C,), optional
+        gamma and beta; 1 and 0 if left out.
+    training : bool, default False
+        Normalise with the batch's own mean and biased variance.
+    momentum : float, default 0.1
+    eps : float, default 1e-5
+        Added to the variance inside the root; above 0.
+
+    Returns
+    -------
+    Tensor, of x's shape
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit, or there is one value per channel in training.
+    """
+    for name, t in (("running_mean", running_mean), ("running_var", running_var)):
+        if t is not None and t.requires_grad:
+            raise ArgumentError(f"batch_norm: {name} must not require a gradient")
+    op = BatchNorm(
+        None if running_mean is None else running_mean.numpy(),
+        None if running_var is None else running_var.numpy(),
+        training,
+        momentum,
+        eps,
+    )
+    return apply(op, x, weight, bias)
+
+
+def dropout(
+    x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, generator: Generator | None = None
+) -> Tensor:
+    """Zero each element with probability p and scale the others by 1 / (1 - p).
+
+    Parameters
+    ----------
+    x : Tensor, float32 or float64
+    p : float in [0, 1], default 0.5
+    training : bool, default True
+        If False, x is returned as it is.
+    inplace : bool, default False
+        Write the result over x.
+    generator : Generator, optional
+        Where the random numbers come from; the default generator if None.
+    """
+    if not isinstance(x, Tensor):
+        raise DTypeError(f"dropout: x must be a Tensor; got {type(x).__name__}")
+    if not 0.0 <= p <= 1.0:
+        raise ArgumentError(f"dropout: p must lie in [0, 1]; got {p!r}")
+    if not training or p == 0.0:
+        return x
+    seed, call = (default_generator if generator is None else generator).next_call()
+    y = apply(Dropout(p, seed, call), x)
+    return x.copy_(y) if inplace else y

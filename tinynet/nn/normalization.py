@@ -1,0 +1,170 @@
+"""Batch normalisation (Ioffe & Szegedy 2015, Algorithm 1) as a module.
+
+In training mode, per channel over the m values of the batch::
+
+    mu = mean(x)    var = mean((x - mu)^2)    y = gamma (x - mu) / sqrt(var + eps) + beta
+    running_mean = (1 - momentum) running_mean + momentum mu
+    running_var  = (1 - momentum) running_var  + momentum var m / (m - 1)
+
+In evaluation mode the running statistics take the place of mu and var.  The equations' code is the op's; this
+file holds the state and the rules that say which statistics are used and when they move.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinynet._tensor import Tensor, tensor
+from tinynet.errors import ShapeError
+from tinynet.nn import _check, init
+from tinynet.nn import functional as F
+from tinynet.nn.module import Module
+from tinynet.nn.parameter import Parameter
+
+
+class _BatchNorm(Module):
+    """What the batch normalisations of all ranks share.  Abstract: a final class names the ranks it accepts.
+
+    `tinynet.bn` finds a network's batch normalisations by this class.
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    _layouts: dict[int, str]  # accepted rank -> how its shape is written in an error, with {C}
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.num_features = _check.integer(name, "num_features", num_features, 1)
+        self.eps = _check.real(name, "eps", eps, 0, above=True)
+        self.momentum = None if momentum is None else _check.real(name, "momentum", momentum, 0, 1)
+        self.affine = _check.boolean(name, "affine", affine)
+        self.track_running_stats = _check.boolean(name, "track_running_stats", track_running_stats)
+        with_bias = _check.boolean(name, "bias", bias) and self.affine
+        wanted = _check.float_dtype(name, dtype)
+        channels = self.num_features
+        gamma = Parameter(tensor(np.ones(channels, wanted))) if self.affine else None
+        beta = Parameter(tensor(np.zeros(channels, wanted))) if with_bias else None
+        self.register_parameter("weight", gamma)
+        self.register_parameter("bias", beta)
+        tracked = self.track_running_stats
+        self.register_buffer("running_mean", tensor(np.zeros(channels, wanted)) if tracked else None)
+        self.register_buffer("running_var", tensor(np.ones(channels, wanted)) if tracked else None)
+        self.register_buffer("num_batches_tracked", tensor(np.zeros((), np.int64)) if tracked else None)
+
+    def reset_running_stats(self) -> None:
+        """Set the running statistics to mean 0 and variance 1, and the number of batches to 0."""
+        if self.running_mean is not None and self.running_var is not None:
+            init.zeros_(self.running_mean)
+            init.ones_(self.running_var)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.fill_(0)
+
+    def reset_parameters(self) -> None:
+        """Reset the running statistics and set weight (gamma) to 1 and bias (beta) to 0."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise `input`, channels on axis 1; the output has its shape.
+
+        Raises
+        ------
+        ShapeError
+            If the rank or the number of channels is not this layer's, or a training batch has a single value
+            per channel.
+        """
+        shape = input.shape
+        if len(shape) not in self._layouts or shape[1] != self.num_features:
+            expected = " or ".join(each.format(C=self.num_features) for each in self._layouts.values())
+            raise ShapeError(f"{type(self).__name__}: input must have shape {expected}; got {shape}")
+        if not self.training:
+            # Without running statistics, evaluation uses the batch's, too.
+            return F.batch_norm(
+                input,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                self.running_mean is None,
+                0.0,
+                self.eps,
+            )
+        if not self.track_running_stats or self.num_batches_tracked is None:
+            return F.batch_norm(input, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        count = self.num_batches_tracked.numpy()
+        momentum = self.momentum
+        if momentum is None:  # cumulative average: the n-th batch has weight 1/n
+            momentum = 1.0 / (int(count) + 1)
+        output = F.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, True, momentum, self.eps
+        )
+        count += 1  # in place, and only now: a forward that raised has counted nothing
+        return output
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation over (N, C), or over (N, C, L) with statistics over N and L.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels C, at least 1.
+    eps : float, default 1e-5
+        Added to the variance inside the root; positive.
+    momentum : float or None, default 0.1
+        Weight of the newest batch in the running statistics, in [0, 1]; None averages all batches alike.
+    affine : bool, default True
+        Whether there are a weight (gamma, 1 at the start) and a bias (beta, 0 at the start).
+    track_running_stats : bool, default True
+        Whether running statistics are kept.  Without them, evaluation mode normalises by the batch, too.
+    bias : bool, default True
+        With `affine`, whether there is a beta.
+    dtype : dtype, optional
+        float32 (default) or float64.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (C,), or None
+        gamma and beta.
+    running_mean, running_var : Tensor, shape (C,), or None
+        Running statistics; the variance is the unbiased one.
+    num_batches_tracked : Tensor, shape (), int64, or None
+        Number of training batches seen.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If an argument is not of its kind or range.
+
+    References
+    ----------
+    S. Ioffe, C. Szegedy: Batch Normalization, 2015, Algorithms 1 and 2.
+    """
+
+    _layouts = {2: "(N, {C})", 3: "(N, {C}, L)"}  # noqa: RUF012

@@ -1,0 +1,3 @@
+from numpy cimport ndarray
+
+cdef ndarray unbroadcast(ndarray g, ndarray x)

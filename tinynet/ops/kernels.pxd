@@ -1,0 +1,53 @@
+# The mirror of csrc/tinynet.h: the one place where Cython sees the C kernels.  `K` is the table in use.
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+
+cdef extern from "tinynet.h" nogil:
+    enum:
+        TN_ROW_BLOCK
+        TN_PANEL_MAX
+
+    ctypedef struct tn_kernels:
+        const char* isa
+        Py_ssize_t panel
+        void (*sigmoid_forward_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
+        void (*sigmoid_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t n) noexcept nogil
+        void (*tanh_forward_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
+        void (*tanh_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t n) noexcept nogil
+        void (*relu_forward_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
+        void (*relu_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t n) noexcept nogil
+        void (*accumulate_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
+        void (*gemm_pack_f32)(float* p, const float* b, Py_ssize_t k, Py_ssize_t n, Py_ssize_t bk, Py_ssize_t bn) noexcept nogil
+        void (*gemm_panel_f32)(float* c, const float* a, const float* p, const float* bias, Py_ssize_t m, Py_ssize_t n,
+                               Py_ssize_t k, Py_ssize_t ldc, Py_ssize_t am, Py_ssize_t ak, int accumulate) noexcept nogil
+        void (*column_sum_f32)(double* sum, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld) noexcept nogil
+        void (*bn_statistics_f32)(double* mean, double* m2, const float* x, Py_ssize_t rows, Py_ssize_t c,
+                                  Py_ssize_t ld) noexcept nogil
+        void (*bn_apply_f32)(float* y, const float* x, const float* center, const float* scale, const float* shift,
+                             Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldy, Py_ssize_t ldx) noexcept nogil
+        void (*bn_reduce_f32)(double* sum_g, double* sum_gx, const float* gy, const float* x, const float* center,
+                              const float* scale, const float* shift, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldg,
+                              Py_ssize_t ldx) noexcept nogil
+        void (*bn_backward_f32)(float* gx, const float* gy, const float* x, const float* center, const float* a,
+                                const float* b, const float* d, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldo,
+                                Py_ssize_t ldg, Py_ssize_t ldx) noexcept nogil
+        void (*log_softmax_forward_f32)(float* y, const float* x, Py_ssize_t rows, Py_ssize_t c) noexcept nogil
+        void (*log_softmax_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t rows,
+                                         Py_ssize_t c) noexcept nogil
+        void (*cross_entropy_forward_f32)(float* loss, const float* logp, const int64_t* t, const float* weight,
+                                          Py_ssize_t rows, Py_ssize_t c, int64_t ignore, float keep,
+                                          float smooth) noexcept nogil
+        void (*cross_entropy_backward_f32)(float* gx, const float* g, const float* logp, const int64_t* t,
+                                           const float* weight, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldg,
+                                           int64_t ignore, float keep, float smooth) noexcept nogil
+        void (*philox_u32)(uint32_t* out, Py_ssize_t n, uint64_t first, uint64_t seed, uint64_t call) noexcept nogil
+        void (*dropout_f32)(float* y, const float* x, Py_ssize_t n, uint64_t first, uint64_t seed, uint64_t call,
+                            uint32_t threshold, float scale) noexcept nogil
+        void (*sgd_f32)(float* w, float* v, const float* g, Py_ssize_t n, float lr, float mu, float damp, float decay,
+                        float sign, int nesterov) noexcept nogil
+
+    const tn_kernels* tn_select(const char* name)
+    int tn_compiled(const char* name)
+
+
+cdef const tn_kernels* K

@@ -1,0 +1,268 @@
+"""Matrix products: linear layers and matmul.
+
+The three products of a linear layer with x (N, C), w (K, C), b (K) are
+
+    forward            y (N, K)  = x w' + b
+    gradient of x     gx (N, C)  = gy w
+    gradient of w     gw (K, C)  = gy' x
+    gradient of b     gb (K)     = column sums of gy
+
+`product` computes c (m, n) = a b (+ bias, or + c) for a and b with any strides, in one of two ways:
+
+  panels   csrc/gemm.inc.h: columns of b are packed a panel at a time and multiplied by a register-blocked kernel.  Every
+           element is summed in the order of k, so panels and row ranges can be dealt out to threads freely.
+  blas     OpenBLAS on one thread per chunk of rows; the chunks depend on the shape alone, since OpenBLAS gives other bits
+           for other chunks.  For float64, and for float32 products so large that packed panels no longer fit the caches.
+
+`python -m benchmarks gemm` measures both; PANELS_UP_TO is where they cross.
+"""
+
+from cython.parallel cimport prange, threadid
+from numpy cimport (
+    NPY_FLOAT, PyArray_DATA, PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray,
+    npy_intp,
+)
+
+from tinynet._graph cimport Op
+from tinynet.ops.blas cimport blas_serial_begin, blas_serial_end, gemm
+from tinynet.ops.checks cimport blas_extent, check_float, check_ndim, check_same_dtype, shape_of
+from tinynet.ops.kernels cimport K
+from tinynet.ops.memory cimport contiguous, is_dense, new_array, new_like
+from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
+
+import numpy as np
+
+from tinynet.errors import ArgumentError, ShapeError
+
+import_array()
+
+# m * n * k of a float32 product up to which the panels are at least as fast as OpenBLAS (benchmarks/gemm.py).
+cdef double panels_up_to = 1e9
+
+cdef enum:
+    ROWS = 480                           # rows of a piece: a multiple of every tile height, long against packing a panel
+
+
+ctypedef struct Matrix:
+    char* data                           # element (i, j) is at data[(i * rows + j * columns) * itemsize]
+    Py_ssize_t rows, columns
+
+
+cdef Matrix matrix(ndarray x, bint transposed) noexcept:
+    """The 2-D array x, or its transpose, as pointer and strides in elements."""
+    cdef Matrix m
+    cdef Py_ssize_t size = 4 if PyArray_TYPE(x) == NPY_FLOAT else 8
+    cdef Py_ssize_t s0 = PyArray_STRIDES(x)[0] // size, s1 = PyArray_STRIDES(x)[1] // size
+    m.data = <char*>PyArray_DATA(x)
+    m.rows, m.columns = (s1, s0) if transposed else (s0, s1)
+    return m
+
+
+cdef void panel_piece(float* c, Matrix a, Matrix b, const float* bias, float* packed, Py_ssize_t m, Py_ssize_t n,
+                      Py_ssize_t k, Py_ssize_t ldc, bint accumulate, Py_ssize_t piece) noexcept nogil:
+    """One panel of columns of the product in one range of rows: pack the columns of b, then run down the rows of a."""
+    cdef unsigned long mode = tn_enter()
+    cdef Py_ssize_t count = (n + K.panel - 1) // K.panel
+    cdef Py_ssize_t i = piece // count * ROWS, j = piece % count * K.panel
+    cdef Py_ssize_t width = min(K.panel, n - j)
+    K.gemm_pack_f32(packed, <float*>b.data + j * b.columns, k, width, b.rows, b.columns)
+    K.gemm_panel_f32(c + i * ldc + j, <float*>a.data + i * a.rows, packed, bias + j if bias != NULL else NULL,
+                     min(ROWS, m - i), width, k, ldc, a.rows, a.columns, accumulate)
+    tn_leave(mode)
+
+
+cdef int panels(float* c, Matrix a, Matrix b, const float* bias, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t ldc,
+                bint accumulate) except -1:
+    """c (m, n) = a (m, k) b (k, n) + (c or bias) by packed panels."""
+    cdef Py_ssize_t pieces = (n + K.panel - 1) // K.panel * ((m + ROWS - 1) // ROWS), i
+    cdef int threads = team(<double>m * n * k)
+    cdef npy_intp size = threads * k * K.panel
+    cdef ndarray scratch = new_array(1, &size, NPY_FLOAT)       # one packed panel (k, panel) per thread
+    cdef float* packed = <float*>PyArray_DATA(scratch)
+    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        panel_piece(c, a, b, bias, packed + threadid() * k * K.panel, m, n, k, ldc, accumulate, i)
+    return 0
+
+
+cdef void blas_piece(int itemsize, char* c, Matrix a, Matrix b, bint ta, bint tb, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+                     Py_ssize_t ldc, bint accumulate, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """Rows [first, first + rows) of the product by one BLAS call."""
+    cdef unsigned long mode = tn_enter()
+    cdef Py_ssize_t lda = a.columns if ta else a.rows, ldb = b.columns if tb else b.rows
+    # c[first:first+rows] = a[first:first+rows] b + beta c[first:first+rows]
+    gemm(itemsize, ta, tb, rows, n, k, 1.0, a.data + first * a.rows * itemsize, lda, b.data, ldb,
+         1.0 if accumulate else 0.0, c + first * ldc * itemsize, ldc)
+    tn_leave(mode)
+
+
+cdef int blas(int itemsize, char* c, Matrix a, Matrix b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t ldc,
+              bint accumulate) except -1:
+    """c (m, n) = a b (+ c) in at most SLOTS chunks of rows.  One stride of a and of b is 1."""
+    cdef bint ta = a.columns != 1, tb = b.columns != 1
+    cdef Py_ssize_t rows = max((m + SLOTS - 1) // SLOTS, 16), i
+    cdef Py_ssize_t count = (m + rows - 1) // rows
+    cdef int threads = team(<double>m * n * k)
+    cdef int former = blas_serial_begin()
+    for i in prange(count, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        blas_piece(itemsize, c, a, b, ta, tb, m, n, k, ldc, accumulate, i * rows, min(rows, m - i * rows))
+    blas_serial_end(former)
+    return 0
+
+
+cdef int product(str op, ndarray c, ndarray a, bint ta, ndarray b, bint tb, ndarray bias, bint accumulate) except -1:
+    """c = a b + (bias or c), where a and b are 2-D (transposed where asked) and c is 2-D in C order."""
+    cdef Py_ssize_t m = PyArray_DIMS(c)[0], n = PyArray_DIMS(c)[1]
+    cdef Py_ssize_t k = PyArray_DIMS(a)[0] if ta else PyArray_DIMS(a)[1]
+    cdef Matrix ma, mb
+    cdef int itemsize = 4 if PyArray_TYPE(c) == NPY_FLOAT else 8
+    if m == 0 or n == 0:
+        return 0
+    if k == 0:
+        if not accumulate:
+            (<object>c)[...] = 0 if bias is None else bias
+        return 0
+    ma, mb = matrix(a, ta), matrix(b, tb)
+    if itemsize == 4 and <double>m * n * k <= panels_up_to:
+        return panels(<float*>PyArray_DATA(c), ma, mb, <const float*>PyArray_DATA(bias) if bias is not None else NULL, m, n, k,
+                      n, accumulate)
+    blas_extent(op, max(m, n, k))
+    if bias is not None:
+        (<object>c)[...] = bias
+        accumulate = True
+    if not blas_ready(ma, m, k):
+        a, ta = contiguous(a), ta
+        ma = matrix(a, ta)
+    if not blas_ready(mb, k, n):
+        b = contiguous(b)
+        mb = matrix(b, tb)
+    return blas(itemsize, <char*>PyArray_DATA(c), ma, mb, m, n, k, n, accumulate)
+
+
+cdef bint blas_ready(Matrix x, Py_ssize_t rows, Py_ssize_t columns) noexcept:
+    """True if BLAS can read x as it lies: one stride is 1, the other at least the extent."""
+    return (x.columns == 1 and x.rows >= columns) or (x.rows == 1 and x.columns >= rows)
+
+
+cdef ndarray flat_rows(ndarray x):
+    """x (..., C) as a matrix (N, C): a view where strides allow."""
+    return x if PyArray_NDIM(x) == 2 else contiguous(x).reshape((-1, PyArray_DIMS(x)[PyArray_NDIM(x) - 1]))
+
+
+cdef ndarray column_sum(ndarray x):
+    """Sums of the columns of x (N, K), float32 through double."""
+    cdef npy_intp k = PyArray_DIMS(x)[1]
+    cdef ndarray y = new_array(1, &k, PyArray_TYPE(x)), total
+    cdef unsigned long mode
+    if PyArray_TYPE(x) != NPY_FLOAT:
+        np.add.reduce(x, axis=0, out=y)
+        return y
+    x = contiguous(x)
+    total = np.empty(k)
+    cdef double* sums = <double*>PyArray_DATA(total)
+    cdef float* py = <float*>PyArray_DATA(y)
+    cdef Py_ssize_t j
+    mode = tn_enter()
+    K.column_sum_f32(sums, <float*>PyArray_DATA(x), PyArray_DIMS(x)[0], k, k)
+    for j in range(k):
+        py[j] = <float>sums[j]
+    tn_leave(mode)
+    return y
+
+
+cdef class Linear(Op):
+    """y = x w' + b for x (..., C), w (K, C), b (K) or None.
+
+    gx = gy w, gw = gy' x, gb = sum of gy over all but its last axis.  Saves x if gw is wanted, w if gx is.
+    """
+
+    cdef tuple x_shape
+    cdef bint has_bias
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray x = inputs[0], w = inputs[1], b = inputs[2], rows, y
+        cdef npy_intp[64] shape
+        cdef int nd = PyArray_NDIM(x), d
+        check_float("linear", "x", x)
+        check_same_dtype("linear", "x", x, "weight", w)
+        check_ndim("linear", "weight", w, 2, "(K, C)")
+        if nd == 0 or PyArray_DIMS(x)[nd - 1] != PyArray_DIMS(w)[1]:
+            raise ShapeError(f"linear: x must have shape (..., C) with C = {PyArray_DIMS(w)[1]} to match weight "
+                             f"{shape_of(w)}; got {shape_of(x)}")
+        if b is not None:
+            check_same_dtype("linear", "x", x, "bias", b)
+            if PyArray_NDIM(b) != 1 or PyArray_DIMS(b)[0] != PyArray_DIMS(w)[0]:
+                raise ShapeError(f"linear: bias must have shape (K,) with K = {PyArray_DIMS(w)[0]} to match weight "
+                                 f"{shape_of(w)}; got {shape_of(b)}")
+            b = contiguous(b)
+        for d in range(nd):
+            shape[d] = PyArray_DIMS(x)[d]
+        shape[nd - 1] = PyArray_DIMS(w)[0]
+        rows = flat_rows(x)                                                 # (N, C)
+        y = new_array(nd, shape, PyArray_TYPE(x))                           # (..., K)
+        product("linear", flat_rows(y), rows, False, w, True, b, False)     # y = x w' + b
+        self.has_bias = b is not None
+        self.x_shape = None if nd == 2 else shape_of(x)
+        self.save((rows if self.needs[1] else None, w if self.needs[0] else None))
+        return y
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        cdef ndarray x = self.saved[0], w = self.saved[1], g = flat_rows(gy), gx = None, gw = None, gb = None   # g (N, K)
+        cdef npy_intp[2] shape
+        if needs[0]:
+            gx = into[0] if into is not None and self.x_shape is None and into[0] is not None \
+                and (<object>into[0]).flags.c_contiguous else None
+            if gx is not None:
+                product("linear", gx, g, False, w, False, None, True)       # gx += gy w
+            else:
+                shape[0], shape[1] = PyArray_DIMS(g)[0], PyArray_DIMS(w)[1]
+                gx = new_array(2, shape, PyArray_TYPE(g))                   # (N, C)
+                product("linear", gx, g, False, w, False, None, False)      # gx = gy w
+                if self.x_shape is not None:
+                    gx = (<object>gx).reshape(self.x_shape)
+        if needs[1]:
+            shape[0], shape[1] = PyArray_DIMS(g)[1], PyArray_DIMS(x)[1]
+            gw = new_array(2, shape, PyArray_TYPE(g))                       # (K, C)
+            product("linear", gw, g, True, x, False, None, False)           # gw = gy' x
+        if self.has_bias and needs[2]:
+            gb = column_sum(g)
+        return gx, gw, gb
+
+
+cdef class MatMul(Op):
+    """y = a b for matrices a (M, K), b (K, N).  ga = gy b', gb = a' gy.  Saves the operand that the other's gradient needs."""
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray a = inputs[0], b = inputs[1], y
+        cdef npy_intp[2] shape
+        check_float("matmul", "a", a)
+        check_same_dtype("matmul", "a", a, "b", b)
+        if PyArray_NDIM(a) != 2 or PyArray_NDIM(b) != 2:
+            raise NotImplementedError(f"matmul: a and b must be matrices (2 axes); got shapes {shape_of(a)} and {shape_of(b)}")
+        if PyArray_DIMS(a)[1] != PyArray_DIMS(b)[0]:
+            raise ShapeError(f"matmul: b must have shape (K, N) with K = {PyArray_DIMS(a)[1]} to match a {shape_of(a)}; "
+                             f"got {shape_of(b)}")
+        shape[0], shape[1] = PyArray_DIMS(a)[0], PyArray_DIMS(b)[1]
+        y = new_array(2, shape, PyArray_TYPE(a))
+        product("matmul", y, a, False, b, False, None, False)               # y = a b
+        self.save((a if self.needs[1] else None, b if self.needs[0] else None))
+        return y
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        cdef ndarray a = self.saved[0], b = self.saved[1], g = gy, ga = None, gb = None
+        cdef npy_intp[2] shape
+        if needs[0]:
+            shape[0], shape[1] = PyArray_DIMS(g)[0], PyArray_DIMS(b)[0]
+            ga = new_array(2, shape, PyArray_TYPE(g))
+            product("matmul", ga, g, False, b, True, None, False)           # ga = gy b'
+        if needs[1]:
+            shape[0], shape[1] = PyArray_DIMS(a)[1], PyArray_DIMS(g)[1]
+            gb = new_array(2, shape, PyArray_TYPE(g))
+            product("matmul", gb, a, True, g, False, None, False)           # gb = a' gy
+        return ga, gb
+
+
+def _set_panels_up_to(double work):
+    """For benchmarks and tests: use packed panels for float32 products of at most `work` multiply-adds; the former bound."""
+    global panels_up_to
+    old, panels_up_to = panels_up_to, work
+    return old

@@ -1,0 +1,26 @@
+from libc.stdint cimport uint64_t
+from numpy cimport ndarray, npy_intp
+
+
+cdef class Block:
+    cdef void* data
+    cdef size_t nbytes              # bytes of the size class (0: memory of an outside owner)
+    cdef object owner               # the outside owner, or None
+    cdef uint64_t version           # rises with every write in place through a tensor
+    cdef bint has_view              # a recorded view exists: a recorded write in place would falsify it
+
+
+cdef ndarray new_array(int nd, npy_intp* shape, int dtype)
+cdef ndarray new_strided(int nd, npy_intp* shape, npy_intp* strides, int dtype)
+cdef ndarray new_like(ndarray x)
+cdef ndarray new_like_as(ndarray x, int dtype)
+cdef ndarray own_copy(ndarray x)
+cdef ndarray wrap_external(ndarray x)
+cdef Block block_of(ndarray x)
+cdef int touch(ndarray x) except -1
+cdef bint sole_reference(ndarray x, Py_ssize_t references)
+cdef bint is_dense(ndarray x)
+cdef ndarray dense(ndarray x)
+cdef ndarray contiguous(ndarray x)
+cdef ndarray matching(ndarray x, ndarray pattern)
+cdef bint same_layout(ndarray a, ndarray b)

@@ -1,0 +1,125 @@
+"""How many threads a parallel loop gets.
+
+The loops themselves are prange loops beside the ops they belong to.  Each asks `team(work)` for its number of threads:
+1 where the work is too small to share, else the number set for the process - always the same number, since OpenMP's runtime
+rebuilds its threads when the size of the team changes.  Inside a loop every piece of work is wrapped in
+`tn_enter`/`tn_leave` (csrc/region.h), on the serial branch too, so that the arithmetic is the same everywhere.
+
+After a fork the child runs with one thread: the runtime's workers do not survive it, and waiting for them would hang.
+"""
+
+import os
+
+from tinynet.errors import ArgumentError
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #define TN_OPENMP_BUILT 1
+    #else
+    #define TN_OPENMP_BUILT 0
+    #endif
+    """
+    int TN_OPENMP_BUILT
+
+cdef int threads = 1
+cdef double serial_work = SERIAL_WORK
+
+
+cdef int team(double work) noexcept nogil:
+    """Threads for a loop of `work` multiply-adds."""
+    return threads if work >= serial_work else 1
+
+
+def get_num_threads():
+    """The number of threads that parallel loops use, at least 1."""
+    return threads
+
+
+def set_num_threads(n):
+    """Set the number of threads that parallel loops use.
+
+    Results do not depend on it: sums are split by shape and combined in a fixed order, so every number of threads gives
+    the same bits.  In a build without OpenMP only 1 is possible, and other values leave it at 1.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    ArgumentError
+        If `n` is not a positive integer.
+    """
+    global threads
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ArgumentError(f"set_num_threads: n must be a positive integer; got {n!r}")
+    threads = n if TN_OPENMP_BUILT else 1
+
+
+def openmp_built():
+    """True if the parallel loops were compiled with OpenMP."""
+    return bool(TN_OPENMP_BUILT)
+
+
+def _set_serial_work(double work):
+    """For tests: run loops of at least `work` multiply-adds in parallel; returns the former bound."""
+    global serial_work
+    old, serial_work = serial_work, work
+    return old
+
+
+def default_num_threads():
+    """min(OMP_NUM_THREADS, CPUs this process may use, whole CPUs of its cgroup quota, physical cores), at least 1."""
+    counts = [_affinity(), _cgroup_quota(), _physical_cores()]
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked.isdigit() and int(asked) > 0:
+        counts.append(int(asked))
+    return max(1, min(c for c in counts if c))
+
+
+def _affinity():
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:           # not on every system
+        return os.cpu_count() or 1
+
+
+def _cgroup_quota():
+    """Whole CPUs that the control group may use, or None without a limit (cgroup v2, then v1)."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as f:
+            quota, period = f.read().split()
+        return None if quota == "max" else max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        pass
+    try:
+        with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as f, open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as g:
+            quota, period = int(f.read()), int(g.read())
+        return None if quota <= 0 else max(1, quota // period)
+    except (OSError, ValueError):
+        return None
+
+
+def _physical_cores():
+    """Cores rather than hardware threads, among the CPUs this process may use; None where the system does not tell."""
+    try:
+        cores = set()
+        for cpu in os.sched_getaffinity(0):
+            folder = f"/sys/devices/system/cpu/cpu{cpu}/topology/"
+            with open(folder + "core_id") as f, open(folder + "physical_package_id") as g:
+                cores.add((f.read(), g.read()))
+        return len(cores)
+    except (OSError, AttributeError):
+        return None
+
+
+def _after_fork():
+    global threads
+    threads = 1
+
+
+set_num_threads(default_num_threads())
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

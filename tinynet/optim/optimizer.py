@@ -1,0 +1,255 @@
+"""`Optimizer`: parameter groups, their options, and the state kept per parameter.
+
+Abstract: a final class names its options and their checks (`_check_group`), does one `step`, and says what
+its state looks like (`_check_state`).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinynet._tensor import Tensor, no_grad, tensor
+from tinynet.errors import ArgumentError, DataError, DTypeError
+
+Group = dict[str, Any]
+
+
+class Optimizer:
+    """Base of the optimisers.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or iterable of dict
+        The tensors to change, or parameter groups: dictionaries with the key "params" and any options that
+        differ from the defaults.
+    defaults : dict
+        The options of groups that do not give their own.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        Each holds "params", a list, and every option.  Options may be changed between steps.
+    state : dict
+        Per parameter, a dictionary of what the optimiser remembers.
+
+    Raises
+    ------
+    ArgumentError
+        If there are no parameters, one appears twice, or an option is out of range.
+    DTypeError
+        If something in `params` is not a leaf tensor of a floating dtype, or an option is of the wrong type.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor] | Iterable[Mapping[str, Any]], defaults: Mapping[str, Any]
+    ) -> None:
+        name = type(self).__name__
+        if isinstance(params, (Tensor, Mapping)) or not isinstance(params, Iterable):
+            raise DTypeError(
+                f"{name}: params must be Tensors or dicts in an iterable; got {type(params).__name__}"
+            )
+        if isinstance(params, (set, frozenset)):
+            raise DTypeError(f"{name}: params must have an order that is the same in every run; got a set")
+        self.defaults = dict(defaults)
+        self.param_groups: list[Group] = []
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        given: list[Any] = list(params)
+        if not given:
+            raise ArgumentError(f"{name}: params must hold at least one parameter; got none")
+        if isinstance(given[0], Mapping):
+            for group in given:
+                self.add_param_group(group)
+        else:
+            self.add_param_group({"params": given})
+
+    # -------- what a subclass gives
+
+    def _check_group(self, group: Mapping[str, Any]) -> None:
+        """Raise unless the options of `group` are of their kind and range."""
+        raise NotImplementedError(f"{type(self).__name__}: _check_group must be defined by the class")
+
+    def _check_state(self, param: Tensor, state: Mapping[str, Any]) -> str:
+        """What is wrong with `state`, read from a state dict, for `param`; '' if nothing is."""
+        raise NotImplementedError(f"{type(self).__name__}: _check_state must be defined by the class")
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient, once."""
+        raise NotImplementedError(f"{type(self).__name__}: step must be defined by the class")
+
+    # -------- groups
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Add parameters with options of their own, for example those of a layer that is trained from now on.
+
+        Parameters
+        ----------
+        group : dict
+            "params" (a tensor or an iterable of tensors) and any options; those not given come from the
+            defaults.
+
+        Raises
+        ------
+        ArgumentError, DTypeError
+            As the constructor; nothing is added then.
+        """
+        name = f"{type(self).__name__}.add_param_group"
+        if not isinstance(group, Mapping):
+            raise DTypeError(f"{name}: group must be a dict; got {type(group).__name__}")
+        if "params" not in group:
+            raise ArgumentError(f"{name}: group must have the key 'params'; got {sorted(map(str, group))}")
+        given = group["params"]
+        if isinstance(given, (set, frozenset)):
+            raise DTypeError(f"{name}: params must have an order that is the same in every run; got a set")
+        if isinstance(given, Tensor):
+            given = [given]
+        elif not isinstance(given, Iterable):
+            raise DTypeError(
+                f"{name}: params must be a Tensor or an iterable of Tensors; got {type(given).__name__}"
+            )
+        params = list(given)
+        if not params:
+            raise ArgumentError(f"{name}: params must hold at least one parameter; got none")
+        unknown = [key for key in group if key != "params" and key not in self.defaults]
+        if unknown:
+            raise ArgumentError(f"{name}: options must be among {sorted(self.defaults)}; got {unknown[0]!r}")
+        taken = {id(p) for each in self.param_groups for p in each["params"]}
+        for index, param in enumerate(params):
+            if not isinstance(param, Tensor):
+                raise DTypeError(f"{name}: params[{index}] must be a Tensor; got {type(param).__name__}")
+            if param.dtype.kind != "f":
+                raise DTypeError(
+                    f"{name}: params[{index}] must have dtype float32 or float64; got {param.dtype}"
+                )
+            if not param.is_leaf:
+                raise ArgumentError(
+                    f"{name}: params[{index}] must be a leaf tensor; got the result of an operation"
+                )
+            if id(param) in taken:
+                raise ArgumentError(f"{name}: every parameter must appear once; got params[{index}] again")
+            taken.add(id(param))
+        new = {**self.defaults, **group, "params": params}
+        self._check_group(new)
+        self.param_groups.append(new)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or fill them with zeros where `set_to_none` is False."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if set_to_none:
+                    param.grad = None
+                elif param.grad is not None:
+                    with no_grad():
+                        param.grad.zero_()
+
+    # -------- state
+
+    def _index(self) -> dict[int, Tensor]:
+        """The parameters of all groups, numbered from 0 in order."""
+        return dict(enumerate(param for group in self.param_groups for param in group["params"]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Options and state, with parameters named by their number in order of the groups.
+
+        Returns
+        -------
+        dict
+            "state": number -> state of that parameter (its tensors are shared, not copied; parameters without
+            state are left out).  "param_groups": the groups, with numbers for parameters.
+        """
+        position = {id(param): index for index, param in self._index().items()}
+        groups = [
+            {**group, "params": [position[id(param)] for param in group["params"]]}
+            for group in self.param_groups
+        ]
+        state = {position[id(param)]: dict(each) for param, each in self.state.items() if each}
+        return {"state": dict(sorted(state.items())), "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take options and state from what `state_dict` gave; tensors are copied.
+
+        Everything is checked first: a call that raises has changed nothing.
+
+        Raises
+        ------
+        DataError
+            If groups, their sizes, their options or the state do not fit this optimiser.
+        ArgumentError, DTypeError
+            If an option is out of range or of the wrong type.
+        """
+        name = f"{type(self).__name__}.load_state_dict"
+        if not (isinstance(state_dict, Mapping) and {"state", "param_groups"} <= set(state_dict)):
+            raise DataError(
+                f"{name}: state_dict must have 'state' and 'param_groups'; got {_brief(state_dict)}"
+            )
+        groups, state = state_dict["param_groups"], state_dict["state"]
+        if not isinstance(groups, (list, tuple)) or not isinstance(state, Mapping):
+            raise DataError(
+                f"{name}: 'param_groups' must be a list and 'state' a dict; "
+                f"got {type(groups).__name__} and {type(state).__name__}"
+            )
+        if len(groups) != len(self.param_groups):
+            raise DataError(
+                f"{name}: param_groups must be {len(self.param_groups)} groups; got {len(groups)}"
+            )
+        start = 0
+        for index, (own, new) in enumerate(zip(self.param_groups, groups, strict=True)):
+            if not isinstance(new, Mapping) or set(new) != set(own):
+                raise DataError(f"{name}: group {index} must have the keys {sorted(own)}; got {_brief(new)}")
+            stop = start + len(own["params"])
+            if list(new["params"]) != list(range(start, stop)):
+                got = _brief(new["params"])
+                raise DataError(
+                    f"{name}: group {index} must hold parameters {start} to {stop - 1}; got {got}"
+                )
+            start = stop
+            self._check_group(new)
+        params = self._index()
+        for index, each in state.items():
+            if index not in params:
+                raise DataError(f"{name}: state must be of parameters 0 to {len(params) - 1}; got {index!r}")
+            problem = self._check_state(params[index], each) if isinstance(each, Mapping) else "no dict"
+            if problem:
+                raise DataError(f"{name}: the state of parameter {index} must fit it; got {problem}")
+        loaded = {
+            params[index]: {
+                key: _copy(value, params[index]) if isinstance(value, Tensor) else copy.deepcopy(value)
+                for key, value in each.items()
+            }
+            for index, each in state.items()
+        }
+        for own, new in zip(self.param_groups, groups, strict=True):
+            own.update({key: copy.deepcopy(value) for key, value in new.items() if key != "params"})
+        self.state.clear()
+        self.state.update(loaded)
+        self._state_replaced()
+
+    def _state_replaced(self) -> None:
+        """Called after `state` was exchanged: a subclass drops what it had derived from it."""
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for index, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {index}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def _copy(value: Tensor, param: Tensor) -> Tensor:
+    """A copy of `value`, laid out in memory like `param` if it has its shape, as fused passes need it."""
+    array = value.detach().numpy()
+    if value.shape == param.shape:
+        array = np.empty_like(param.detach().numpy(), array.dtype)
+        array[...] = value.detach().numpy()
+    return tensor(array)
+
+
+def _brief(value: object) -> str:
+    """A short form of `value` for an error message."""
+    if isinstance(value, Mapping):
+        return f"keys {sorted(map(str, value))}"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
