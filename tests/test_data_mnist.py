@@ -133,7 +133,7 @@ def test_content_decides_not_the_name(tmp_path: Path) -> None:
         ),
         (images_bytes() + b"\0", r"the header \(3, 28, 28\) announces 2352 bytes; got more"),
         (images_bytes(rows=27), r"images must be 28 x 28; got 27 x 28"),
-        (images_bytes(n=0), r"there must be at least one image; got none"),
+        (images_bytes(n=0), r"every dimension must be positive; got \(0, 28, 28\)"),
         (
             struct.pack(">4I", 0x803, *3 * [2**32 - 1]),
             r".* announces \d{29} bytes; got 0: the file is truncated",

@@ -219,7 +219,7 @@ def test_batch_of_one_value_is_refused_in_training_and_counts_nothing(shape):
 def test_batch_norm_constructor_errors():
     with pytest.raises(ArgumentError, match="BatchNorm1d: num_features must be a positive int; got -1"):
         nn.BatchNorm1d(-1)
-    with pytest.raises(ArgumentError, match="BatchNorm1d: eps must be a finite number > 0; got 0.0"):
+    with pytest.raises(ArgumentError, match=r"BatchNorm1d: eps must be a finite number > 0; got 0.0"):
         nn.BatchNorm1d(3, eps=0)
     with pytest.raises(ArgumentError, match=r"BatchNorm1d: momentum must be a number in \[0, 1\]; got 1.5"):
         nn.BatchNorm1d(3, momentum=1.5)
@@ -303,5 +303,5 @@ def test_cross_entropy_errors():
         nn.CrossEntropyLoss(label_smoothing=2)
     with pytest.raises(DTypeError, match="CrossEntropyLoss: weight must be a Tensor or None; got list"):
         nn.CrossEntropyLoss([1.0, 2.0])
-    with pytest.raises(DTypeError, match="CrossEntropyLoss: ignore_index must be an int; got 1.5"):
+    with pytest.raises(DTypeError, match=r"CrossEntropyLoss: ignore_index must be an int; got 1.5"):
         nn.CrossEntropyLoss(ignore_index=1.5)

@@ -67,7 +67,9 @@ def test_building_leaves_the_generators_alike():
 
 
 def test_options():
-    model = mnist_mlp(hidden=7, layers=1, activation="relu", num_classes=3, in_features=5, weight_std=0, dtype=np.float64)
+    model = mnist_mlp(
+        hidden=7, layers=1, activation="relu", num_classes=3, in_features=5, weight_std=0, dtype=np.float64
+    )
     assert repr(model) == (
         "Sequential(\n"
         "  (linear1): Linear(in_features=5, out_features=7, bias=False)\n"
@@ -89,7 +91,7 @@ def test_errors():
         ArgumentError, match="mnist_mlp: activation must be one of 'sigmoid', 'relu', 'tanh'; got 'elu'"
     ):
         mnist_mlp(activation="elu")
-    with pytest.raises(ArgumentError, match="mnist_mlp: weight_std must be a finite number >= 0; got -0.1"):
+    with pytest.raises(ArgumentError, match=r"mnist_mlp: weight_std must be a finite number >= 0; got -0.1"):
         mnist_mlp(weight_std=-0.1)
     with pytest.raises(DTypeError, match="mnist_mlp: batch_norm must be a bool; got 100"):
         mnist_mlp(100)

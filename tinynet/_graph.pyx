@@ -17,8 +17,6 @@ overwritten only where the sweep holds the only reference to it; otherwise a sum
 """
 
 cimport cython
-from cpython.ref cimport Py_REFCNT
-from cpython.tuple cimport PyTuple_GET_ITEM
 from heapq import heappop, heappush
 
 from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
@@ -98,8 +96,8 @@ cdef class Node:
 
     @property
     def name(self):
-        """Name of the operation that made this node's output; None once the graph was freed."""
-        return None if self.op is None else self.op.name
+        """Name of the operation that made this node's output."""
+        return "freed graph" if self.op is None else self.op.name
 
     @property
     def next_functions(self):
@@ -110,7 +108,7 @@ cdef class Node:
         return self.sequence > other.sequence    # a heap of nodes gives the newest first
 
     def __repr__(self):
-        return f"<{type(self).__name__} {self.name or '(freed)'}>"
+        return f"<{type(self).__name__} {self.name}>"
 
     cdef int receive(self, int index, ndarray g) except -1:
         """Add g to what has been collected for output `index`."""
@@ -169,7 +167,7 @@ cdef int finish_leaf(Leaf leaf) except -1:
         add_in_place(leaf.grad, g)
         touch(leaf.grad)
         return 0
-    # 1: `g` is all there is.  Otherwise somebody else holds it too, or it is a view.
+    # If `g` is all there is, the leaf takes it over; otherwise somebody else holds it too, or it is a view.
     if same_layout(g, leaf.like) and sole_reference(g, 1):
         leaf.grad = g
     else:
@@ -239,12 +237,13 @@ cdef tuple collected(tuple parents, tuple indices, tuple needs):
     if not any_found:
         return None
     cdef list found = []
+    cdef ndarray held
     for i in range(len(parents)):
         parent = <Node>parents[i]
-        # 1: only the parent node holds it
-        if parent is not None and parent.n_outputs == 1 and parent.gradient is not None \
-                and parents.count(parent) == 1 and sole_reference(<ndarray>parent.gradient, 1):
-            found.append(parent.gradient)
-        else:
-            found.append(None)
+        held = None
+        if parent is not None and parent.n_outputs == 1 and parent.gradient is not None and parents.count(parent) == 1:
+            held = <ndarray>parent.gradient
+            if not sole_reference(held, 2):      # the parent's and ours
+                held = None
+        found.append(held)
     return tuple(found)

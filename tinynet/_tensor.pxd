@@ -9,7 +9,7 @@ cdef class Tensor:
     cdef int index                              # which output of `node` this is
     cdef object __weakref__
     cdef object write(self, str op, object result)
-    cdef object old(self)
+    cdef object old(self, object other)
 
 
 cdef ndarray values(Tensor t)

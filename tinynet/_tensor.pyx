@@ -7,16 +7,13 @@ through `values`, so that a tensor may one day hold a recipe in place of numbers
 What the methods accept and return follows PyTorch.  Python numbers take the tensor's dtype; float32 and float64 do not mix.
 """
 
-cimport cython
-from cpython.bool cimport PyBool_Check
-from cpython.contextvars cimport PyContextVar_New
 from numpy cimport (
-    NPY_DOUBLE, NPY_FLOAT, PyArray_CopyInto, PyArray_DATA, PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_TYPE, import_array,
-    ndarray,
+    NPY_DOUBLE, NPY_FLOAT, PyArray_CopyInto, PyArray_DATA, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE,
+    import_array, ndarray,
 )
 
 from tinynet._graph cimport Leaf, Node, Op, record, sweep
-from tinynet.ops.memory cimport Block, block_of, contiguous, new_array, own_copy, wrap_external
+from tinynet.ops.memory cimport Block, block_of, is_view, new_array, own_copy, wrap_external
 
 import threading
 
@@ -40,7 +37,7 @@ def is_grad_enabled():
 
 
 class set_grad_enabled:
-    """Record gradients or not, from now on in this thread, or within a ``with`` block or a decorated function.
+    """Record gradients or not, from now on in this thread, or within a ``with`` block.
 
     Parameters
     ----------
@@ -48,15 +45,14 @@ class set_grad_enabled:
     """
 
     def __init__(self, mode):
-        self.former = [is_grad_enabled()]
-        self.mode = bool(mode)
-        thread.grad_enabled = self.mode
+        self.former = is_grad_enabled()
+        thread.grad_enabled = bool(mode)
 
     def __enter__(self):
-        thread.grad_enabled = self.mode
+        pass
 
     def __exit__(self, *exception):
-        thread.grad_enabled = self.former[-1]
+        thread.grad_enabled = self.former
 
 
 class _GradMode:
@@ -148,17 +144,17 @@ cdef object run(Op op, tuple inputs):
         return tuple([wrap(result[i], node, i) for i in range(len(result))])
     if record_it:
         node = record(op, tuple(parents), None if indices is None else tuple(indices), 1)
-        mark_view(arrays, result)
+    mark_view(arrays, result)
     return wrap(result, node, 0)
 
 
 cdef int mark_view(list arrays, ndarray result) except -1:
-    """Note on the block if the result of a recorded op is a view of an input: see `Tensor.write`."""
-    cdef Block block = block_of(result)
-    if block is None or block.nbytes and len(arrays) > 1:
-        return 0
-    if arrays[0] is not None and block_of(arrays[0]) is block:
-        block.has_view = True
+    """Note on the block if an op's result is a view of its input: see `Tensor.write`."""
+    cdef Block block
+    if is_view(result):
+        block = block_of(result)
+        if block is not None and block_of(<ndarray>arrays[0]) is block:
+            block.has_view = True
     return 0
 
 
@@ -733,8 +729,8 @@ cdef class Tensor:
             if self.node is not None and isinstance(self.node, Leaf):
                 raise GraphError(f"{op}: a leaf that requires a gradient cannot be changed in place; do it within no_grad()")
             if (self.node is not None or other.node is not None) and block.has_view:
-                raise NotImplementedError(f"{op}: a recorded write to a tensor with a differentiable view, or through one, "
-                                          "is not supported; use a copy (.clone())")
+                raise NotImplementedError(f"{op}: a recorded write to a tensor of which there are views, or through a view, "
+                                          "is not supported; write to a copy (.clone())")
         if not (<object>a).flags.writeable:
             raise ArgumentError(f"{op}: the tensor's memory is read-only")
         if (<object>a).shape != (<object>b).shape:
@@ -747,31 +743,33 @@ cdef class Tensor:
             self.node, self.index = other.node, other.index
         return self
 
-    cdef object old(self):
-        """This tensor's values and node for an operation whose result then replaces them: saved values must not change."""
-        if is_grad_enabled() and self.node is not None:
-            return wrap(own_copy(values(self)), self.node, self.index)
-        return wrap(values(self), None, 0)
+    cdef object old(self, object other):
+        """This tensor as an operand of an operation with `other` whose result will replace it.
+
+        A recorded operation saves its operands, which must then not be the memory that is written: it gets a copy.
+        """
+        cdef bint recorded = self.node is not None or (isinstance(other, Tensor) and (<Tensor>other).node is not None)
+        return wrap(own_copy(values(self)) if recorded and is_grad_enabled() else values(self), self.node, self.index)
 
     def add_(self, other, *, alpha=1):
         """self += alpha * other"""
-        return self.write("add_", self.old() + (other if alpha == 1 else alpha * other))
+        return self.write("add_", self.old(other) + (other if alpha == 1 else alpha * other))
 
     def sub_(self, other, *, alpha=1):
         """self -= alpha * other"""
-        return self.write("sub_", self.old() - (other if alpha == 1 else alpha * other))
+        return self.write("sub_", self.old(other) - (other if alpha == 1 else alpha * other))
 
     def mul_(self, other):
         """self *= other"""
-        return self.write("mul_", self.old() * other)
+        return self.write("mul_", self.old(other) * other)
 
     def div_(self, other):
         """self /= other"""
-        return self.write("div_", self.old() / other)
+        return self.write("div_", self.old(other) / other)
 
     def relu_(self):
         """self = max(self, 0)"""
-        return self.write("relu_", self.old().relu())
+        return self.write("relu_", self.old(None).relu())
 
     def zero_(self):
         """Set every element to 0."""

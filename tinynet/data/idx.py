@@ -52,6 +52,8 @@ def read_idx(path: str | os.PathLike[str], ndim: int) -> npt.NDArray[np.uint8]:
     received, *shape = struct.unpack(f">{1 + ndim}I", header)
     if received != magic:
         raise DataError(f"{path}: the magic number must be 0x{magic:08x}; got 0x{received:08x}")
+    if 0 in shape:
+        raise DataError(f"{path}: every dimension must be positive; got {tuple(shape)}")
     expected = math.prod(shape)
     content = file.read(expected + 1)
     announced = f"the header {tuple(shape)} announces {expected} bytes"

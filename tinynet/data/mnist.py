@@ -54,8 +54,6 @@ class _IdxImages(ImageDataset):
             raise DataError(
                 f"{images_path}: images must be {SIDE} x {SIDE}; got {images.shape[1]} x {images.shape[2]}"
             )
-        if len(images) == 0:
-            raise DataError(f"{images_path}: there must be at least one image; got none")
         if len(labels) != len(images):
             raise DataError(
                 f"{labels_path}: there must be as many labels as images in {images_path}, {len(images)}; "

@@ -2,7 +2,7 @@
 
 Three fully connected hidden layers of 100 sigmoid units and 10 outputs on binary images of 28 x 28 pixels,
 trained by plain SGD on the mean cross-entropy, 60 examples per step, weights drawn from N(0, std^2).  The
-paper gives no learning rate, standard deviation, threshold or seed; `Settings`, `THRESHOLD` and `Images` say what
+paper gives no learning rate, standard deviation or threshold; `Settings` and `THRESHOLD` say what
 stands in for them.
 
 The network with BN is measured as the paper's Algorithm 2 has it, in inference mode with the statistics of

@@ -131,7 +131,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         with safetensors.safe_open(where, framework="numpy") as file:
             metadata = file.metadata() or {}
             _check_metadata(where, metadata)
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            keys = list(file.keys())
+            arrays = {key: np.require(file.get_tensor(key), requirements=["C", "A", "W"]) for key in keys}
     except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"load: {str(where)!r} must be a readable safetensors file; got: {error}") from error
     try:

@@ -17,7 +17,7 @@ import numpy as np
 from tinynet._tensor import Tensor, no_grad
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.nn import _check
-from tinynet.random import Generator, default_generator
+from tinynet.random import Generator, draw
 
 T = TypeVar("T", bound=Tensor)
 
@@ -150,8 +150,7 @@ def trunc_normal_(
             f"trunc_normal_: [a, b] must have a positive probability under N({centre:g}, {spread:g}^2); "
             f"got [{low!r}, {high!r}]"
         )
-    draws = (default_generator if generator is None else generator).numpy()
-    z = ndtri(draws.uniform(p, q, tensor.shape))
+    z = ndtri(draw(generator).uniform(p, q, tensor.shape))
     values = np.clip(centre + spread * (-z if mirrored else z), low, high)
     with no_grad():
         tensor.copy_(Tensor(values.astype(tensor.dtype)))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from tinynet._tensor import Tensor, tensor
+from tinynet._tensor import Tensor
+from tinynet.creation import zeros
 from tinynet.nn import _check, init
 from tinynet.nn import functional as F
 from tinynet.nn.module import Module
@@ -49,9 +48,9 @@ class Linear(Module):
         self.in_features = _check.integer("Linear", "in_features", in_features, 1)
         self.out_features = _check.integer("Linear", "out_features", out_features, 1)
         wanted = _check.float_dtype("Linear", dtype)
-        self.weight = Parameter(tensor(np.zeros((self.out_features, self.in_features), wanted)))
+        self.weight = Parameter(zeros(self.out_features, self.in_features, dtype=wanted))
         with_bias = _check.boolean("Linear", "bias", bias)
-        b = Parameter(tensor(np.zeros(self.out_features, wanted))) if with_bias else None
+        b = Parameter(zeros(self.out_features, dtype=wanted)) if with_bias else None
         self.register_parameter("bias", b)
         self.reset_parameters()
 

@@ -141,9 +141,7 @@ class Module:
 
     def _check_no_cycle(self, value: object) -> None:
         if isinstance(value, Module) and any(module is self for module in value.modules()):
-            raise ArgumentError(
-                f"{type(self).__name__}: a submodule must not contain the module it is given to"
-            )
+            raise ArgumentError(f"{type(self).__name__}: a submodule must not contain its new parent")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign an attribute; a `Parameter` or `Module` registers itself, a registered name keeps its kind.

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._tensor import Tensor, tensor
+from tinynet._tensor import Tensor
+from tinynet.creation import ones, zeros
 from tinynet.errors import ShapeError
 from tinynet.nn import _check, init
 from tinynet.nn import functional as F
@@ -59,14 +60,14 @@ class _BatchNorm(Module):
         with_bias = _check.boolean(name, "bias", bias) and self.affine
         wanted = _check.float_dtype(name, dtype)
         channels = self.num_features
-        gamma = Parameter(tensor(np.ones(channels, wanted))) if self.affine else None
-        beta = Parameter(tensor(np.zeros(channels, wanted))) if with_bias else None
+        gamma = Parameter(ones(channels, dtype=wanted)) if self.affine else None
+        beta = Parameter(zeros(channels, dtype=wanted)) if with_bias else None
         self.register_parameter("weight", gamma)
         self.register_parameter("bias", beta)
         tracked = self.track_running_stats
-        self.register_buffer("running_mean", tensor(np.zeros(channels, wanted)) if tracked else None)
-        self.register_buffer("running_var", tensor(np.ones(channels, wanted)) if tracked else None)
-        self.register_buffer("num_batches_tracked", tensor(np.zeros((), np.int64)) if tracked else None)
+        self.register_buffer("running_mean", zeros(channels, dtype=wanted) if tracked else None)
+        self.register_buffer("running_var", ones(channels, dtype=wanted) if tracked else None)
+        self.register_buffer("num_batches_tracked", zeros((), dtype=np.int64) if tracked else None)
 
     def reset_running_stats(self) -> None:
         """Set the running statistics to mean 0 and variance 1, and the number of batches to 0."""

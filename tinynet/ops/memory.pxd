@@ -7,7 +7,7 @@ cdef class Block:
     cdef size_t nbytes              # bytes of the size class (0: memory of an outside owner)
     cdef object owner               # the outside owner, or None
     cdef uint64_t version           # rises with every write in place through a tensor
-    cdef bint has_view              # a recorded view exists: a recorded write in place would falsify it
+    cdef bint has_view              # an op made a view of it: a recorded write in place would falsify it
 
 
 cdef ndarray new_array(int nd, npy_intp* shape, int dtype)
@@ -17,10 +17,11 @@ cdef ndarray new_like_as(ndarray x, int dtype)
 cdef ndarray own_copy(ndarray x)
 cdef ndarray wrap_external(ndarray x)
 cdef Block block_of(ndarray x)
+cdef bint is_view(ndarray x) noexcept
 cdef int touch(ndarray x) except -1
-cdef bint sole_reference(ndarray x, Py_ssize_t references)
-cdef bint is_dense(ndarray x)
+cdef bint sole_reference(ndarray x, Py_ssize_t references) noexcept
+cdef bint is_dense(ndarray x) noexcept
 cdef ndarray dense(ndarray x)
 cdef ndarray contiguous(ndarray x)
 cdef ndarray matching(ndarray x, ndarray pattern)
-cdef bint same_layout(ndarray a, ndarray b)
+cdef bint same_layout(ndarray a, ndarray b) noexcept

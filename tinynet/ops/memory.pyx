@@ -259,6 +259,12 @@ cdef Block block_of(ndarray x):
     return None
 
 
+cdef bint is_view(ndarray x) noexcept:
+    """True if x is a view of another array rather than made over its block."""
+    cdef PyObject* base = <PyObject*>PyArray_BASE(x)
+    return base != NULL and isinstance(<object>base, ndarray)
+
+
 cdef int touch(ndarray x) except -1:
     """Note that x was written in place."""
     cdef Block block = block_of(x)
@@ -267,15 +273,18 @@ cdef int touch(ndarray x) except -1:
     return 0
 
 
-cdef bint sole_reference(ndarray x, Py_ssize_t references):
-    """True if x is the only array over its own block and is itself referred to `references` times: it may be overwritten."""
+cdef bint sole_reference(ndarray x, Py_ssize_t references) noexcept:
+    """True if x may be overwritten: it is the only array over its own block, and is itself referred to `references` times.
+
+    Pass a local variable: it counts as one reference, where an attribute would be counted once more for the call.
+    """
     cdef PyObject* base = <PyObject*>PyArray_BASE(x)
     if base == NULL or not isinstance(<object>base, Block) or (<Block>base).nbytes == 0:
         return False
     return Py_REFCNT(x) == references and Py_REFCNT(<object>base) == 1
 
 
-cdef bint is_dense(ndarray x):
+cdef bint is_dense(ndarray x) noexcept:
     """True if x's elements fill one piece of memory in some order of the axes, aligned, without gaps or repeats."""
     if in_c_order_aligned(x):
         return True
@@ -311,7 +320,7 @@ cdef ndarray contiguous(ndarray x):
     return y
 
 
-cdef bint same_layout(ndarray a, ndarray b):
+cdef bint same_layout(ndarray a, ndarray b) noexcept:
     """True if equal offsets mean equal indices in a and b: the same shape, and the same strides where an extent is not 1."""
     cdef int d, nd = PyArray_NDIM(a)
     cdef npy_intp* sa = PyArray_STRIDES(a)

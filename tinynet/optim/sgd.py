@@ -177,31 +177,37 @@ class SGD(Optimizer):
         """
         velocities = self._velocities(params) if with_momentum else []
         plan = self._plans.get(position)
-        if plan is not None and _same(plan.params, params) and _same(plan.velocities, velocities):
+        if (
+            plan is not None
+            and velocities is not None
+            and _same(plan.params, params)
+            and _same(plan.velocities, velocities)
+        ):
             return plan.batches
-        first: dict[int, bool] = {}
+        first = [False] * len(params)
+        velocities = []
         if with_momentum:
-            for param in params:
-                state = self.state.setdefault(param, {})
-                first[id(param)] = state.get("momentum_buffer") is None
-                if first[id(param)]:
+            held = [self.state.setdefault(param, {}) for param in params]
+            first = [state.get("momentum_buffer") is None for state in held]
+            for param, state, new in zip(params, held, first, strict=True):
+                if new:
                     state["momentum_buffer"] = tensor(np.zeros_like(param.detach().numpy()))
-            velocities = self._velocities(params)
+            velocities = [state["momentum_buffer"] for state in held]
         batches = []
         for dtype in dict.fromkeys(param.dtype for param in params):
-            same = [param for param in params if param.dtype == dtype]
-            buffers = arrays_of(self._velocities(same)) if with_momentum else []
-            batches.append(_Batch(same, buffers, [first.get(id(param), False) for param in same]))
+            at = [index for index, param in enumerate(params) if param.dtype == dtype]
+            buffers = arrays_of([velocities[index] for index in at]) if with_momentum else []
+            batches.append(_Batch([params[index] for index in at], buffers, [first[index] for index in at]))
         self._plans[position] = _Plan(params, velocities, batches)
         return batches
 
-    def _velocities(self, params: list[Tensor]) -> list[Tensor]:
-        """The velocities in `state`; an empty list where one is missing."""
+    def _velocities(self, params: list[Tensor]) -> list[Tensor] | None:
+        """The velocities in `state`, or None if one is missing."""
         state = self.state
         try:
             return [state[param]["momentum_buffer"] for param in params]
         except KeyError:
-            return []
+            return None
 
     def _state_replaced(self) -> None:
         self._plans.clear()

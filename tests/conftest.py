@@ -1,0 +1,50 @@
+"""What every test shares: a fixed state to start from, and the fixtures `rng` and `threads`."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+import hypothesis
+import numpy as np
+import pytest
+
+import tinynet
+from tinynet.ops import threads as ops_threads
+
+# A test that is slow on a busy machine has not failed; a failing example is printed so that it can be rerun.
+hypothesis.settings.register_profile("tinynet", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("tinynet")
+
+
+def pytest_report_header() -> str:
+    return f"tinynet {tinynet.__version__}: {tinynet.__file__}"
+
+
+@pytest.fixture(autouse=True)
+def _fixed_state() -> Iterator[None]:
+    """Each test starts with the default generator at seed 0 and must leave no global switch turned."""
+    tinynet.manual_seed(0)
+    before = tinynet.get_num_threads()
+    yield
+    recording, after = tinynet.is_grad_enabled(), tinynet.get_num_threads()
+    tinynet.set_grad_enabled(True)
+    tinynet.set_num_threads(before)
+    assert recording, "the test left gradients switched off"
+    assert after == before, f"the test left {after} threads set instead of {before}"
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers that depend on the test's name and parameters alone, not on the order of the tests."""
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Run the test with 1, 2 and 3 threads, small arrays too (a build without OpenMP stays at 1)."""
+    before, bound = tinynet.get_num_threads(), ops_threads._set_serial_work(0)
+    tinynet.set_num_threads(request.param)
+    yield request.param
+    tinynet.set_num_threads(before)
+    ops_threads._set_serial_work(bound)

@@ -1,0 +1,526 @@
+"""SGD and the base of the optimisers: steps against the equations, groups, state, errors."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinynet as tn
+from tinynet import nn, optim
+from tinynet.errors import ArgumentError, DataError, DTypeError
+from tinynet.optim import SGD
+
+SHAPES = [(3, 4), (5,), (), (1, 1), (2, 3, 2)]
+OPTIONS = [
+    {},
+    {"momentum": 0.9},
+    {"momentum": 0.9, "dampening": 0.3},
+    {"weight_decay": 0.1},
+    {"momentum": 0.8, "weight_decay": 0.05, "nesterov": True},
+    {"momentum": 0.5, "dampening": 0.5, "weight_decay": 0.2, "maximize": True},
+    {"maximize": True},
+]
+
+
+def values(tensor):
+    return tensor.detach().numpy()
+
+
+def parameters(dtype=np.float64, seed=0, shapes=SHAPES):
+    rng = np.random.default_rng(seed)
+    return [nn.Parameter(np.asarray(rng.normal(size=shape), dtype)) for shape in shapes]
+
+
+def gradients(step, shapes=SHAPES):
+    rng = np.random.default_rng(100 + step)
+    return [rng.normal(size=shape) for shape in shapes]
+
+
+def give(params, grads):
+    for p, g in zip(params, grads, strict=True):
+        p.grad = None if g is None else tn.tensor(np.asarray(g, p.dtype))
+
+
+class Reference:
+    """The equations of the docstring, one array at a time, in float64."""
+
+    def __init__(self, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False):
+        self.lr, self.mu, self.damp = lr, momentum, dampening
+        self.wd, self.nesterov, self.sign = weight_decay, nesterov, -1 if maximize else 1
+        self.v = {}
+
+    def step(self, index, w, g):
+        g = self.sign * g + self.wd * w
+        step = g
+        if self.mu:
+            if index in self.v:
+                self.v[index] = self.mu * self.v[index] + (1 - self.damp) * g
+            else:
+                self.v[index] = g
+            step = g + self.mu * self.v[index] if self.nesterov else self.v[index]
+        return w - self.lr * step
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_trajectory(dtype, options):
+    params = parameters(dtype)
+    want = [values(p).astype(np.float64) for p in params]
+    reference = Reference(0.1, **options)
+    optimizer = SGD(params, lr=0.1, **options)
+    for step in range(5):
+        grads = gradients(step)
+        if step == 2:
+            grads[1] = None  # a parameter without a gradient is left alone, its velocity as well
+        give(params, grads)
+        assert optimizer.step() is None
+        want = [
+            w if g is None else reference.step(i, w, g)
+            for i, (w, g) in enumerate(zip(want, grads, strict=True))
+        ]
+        for p, w in zip(params, want, strict=True):
+            np.testing.assert_allclose(values(p), w, rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-6)
+        optimizer.zero_grad()
+        assert all(p.grad is None for p in params)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lr=st.floats(0, 2),
+    momentum=st.floats(0, 1.2),
+    dampening=st.floats(-0.5, 1),
+    weight_decay=st.floats(0, 1),
+    nesterov=st.booleans(),
+    maximize=st.booleans(),
+    size=st.integers(0, 40),
+    present=st.lists(st.booleans(), min_size=4, max_size=4),
+)
+def test_trajectory_of_any_options(lr, momentum, dampening, weight_decay, nesterov, maximize, size, present):
+    if nesterov:
+        momentum, dampening = momentum + 0.1, 0
+    options = {
+        "momentum": momentum,
+        "dampening": dampening,
+        "weight_decay": weight_decay,
+        "nesterov": nesterov,
+        "maximize": maximize,
+    }
+    shapes = [(size,), (3,)]
+    params = parameters(shapes=shapes)
+    want = [values(p).copy() for p in params]
+    reference, optimizer = Reference(lr, **options), SGD(params, lr, **options)
+    for step, both in enumerate(present):
+        grads = gradients(step, shapes)
+        if not both:
+            grads[0] = None
+        give(params, grads)
+        optimizer.step()
+        want = [
+            w if g is None else reference.step(i, w, g)
+            for i, (w, g) in enumerate(zip(want, grads, strict=True))
+        ]
+    for p, w in zip(params, want, strict=True):
+        np.testing.assert_allclose(values(p), w, rtol=1e-9, atol=1e-9)
+
+
+def test_both_dtypes_in_one_group():
+    params = parameters(np.float32, shapes=[(4,)]) + parameters(np.float64, shapes=[(3,)])
+    params += parameters(np.float32, seed=1, shapes=[(2, 2)])
+    want = [values(p).astype(np.float64) for p in params]
+    reference, optimizer = Reference(0.1, momentum=0.9), SGD(params, 0.1, momentum=0.9)
+    for step in range(3):
+        grads = gradients(step, [(4,), (3,), (2, 2)])
+        give(params, grads)
+        optimizer.step()
+        want = [reference.step(i, w, g) for i, (w, g) in enumerate(zip(want, grads, strict=True))]
+    for p, w in zip(params, want, strict=True):
+        np.testing.assert_allclose(values(p), w, rtol=1e-5)
+
+
+def test_nothing_to_do_is_fine():
+    params = parameters()
+    before = [values(p).copy() for p in params]
+    SGD(params, 0.1, 0.9).step()
+    assert all(np.array_equal(values(p), b) for p, b in zip(params, before, strict=True))
+
+
+def test_closure_runs_with_gradients():
+    p = nn.Parameter(np.array([3.0]))
+    optimizer = SGD([p], lr=0.25)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    with tn.no_grad():
+        loss = optimizer.step(closure)
+    assert loss.item() == 9
+    assert values(p).tolist() == [1.5]
+
+
+def test_step_raises_the_version_of_what_it_changes():
+    p = nn.Parameter(np.array([3.0], np.float32))
+    x = tn.tensor([2.0], requires_grad=True)
+    y = (x * p).sum()
+    p.grad = tn.tensor([1.0])
+    SGD([p], lr=0.1).step()
+    with pytest.raises(tn.errors.GraphError, match="changed in place"):
+        y.backward()
+
+
+def test_options_may_change_between_steps():
+    params = parameters(shapes=[(3,)])
+    w = values(params[0]).copy()
+    optimizer = SGD(params, lr=0.1)
+    g0, g1, g2 = (gradients(i, [(3,)])[0] for i in range(3))
+    give(params, [g0])
+    optimizer.step()
+    w = w - 0.1 * g0
+    optimizer.param_groups[0].update(lr=0.01, momentum=0.9)
+    give(params, [g1])
+    optimizer.step()
+    w = w - 0.01 * g1  # the first step with momentum
+    give(params, [g2])
+    optimizer.step()
+    w = w - 0.01 * (0.9 * g1 + g2)
+    np.testing.assert_allclose(values(params[0]), w, rtol=1e-12)
+    optimizer.param_groups[0]["momentum"] = 0
+    give(params, [g0])
+    optimizer.step()
+    np.testing.assert_allclose(values(params[0]), w - 0.01 * g0, rtol=1e-12)
+
+
+def test_velocities_can_be_cleared_and_replaced():
+    params = parameters(shapes=[(3,)])
+    optimizer = SGD(params, lr=0.1, momentum=0.9)
+    g = gradients(0, [(3,)])
+    give(params, g)
+    optimizer.step()
+    optimizer.state.clear()
+    w = values(params[0]).copy()
+    optimizer.step()
+    np.testing.assert_allclose(values(params[0]), w - 0.1 * g[0], rtol=1e-12)
+    optimizer.state[params[0]]["momentum_buffer"] = tn.tensor(np.array([1.0, 2.0, 3.0]))
+    w = values(params[0]).copy()
+    optimizer.step()
+    np.testing.assert_allclose(values(params[0]), w - 0.1 * (0.9 * np.array([1, 2, 3]) + g[0]), rtol=1e-12)
+
+
+# ---- groups
+
+
+def test_groups_have_their_own_options():
+    a, b = parameters(shapes=[(2,), (3,)])
+    optimizer = SGD([{"params": [a]}, {"params": b, "lr": 0.5, "momentum": 0.9}], lr=0.1)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.5]
+    assert [group["momentum"] for group in optimizer.param_groups] == [0, 0.9]
+    before = values(a).copy(), values(b).copy()
+    grads = gradients(0, [(2,), (3,)])
+    give([a, b], grads)
+    optimizer.step()
+    np.testing.assert_allclose(values(a), before[0] - 0.1 * grads[0], rtol=1e-12)
+    np.testing.assert_allclose(values(b), before[1] - 0.5 * grads[1], rtol=1e-12)
+    assert list(optimizer.state) == [b]
+
+
+def test_a_group_can_be_added_later():
+    a, b = parameters(shapes=[(2,), (3,)])
+    optimizer = SGD([a], lr=0.1)
+    optimizer.add_param_group({"params": b, "lr": 1.0})
+    before = values(b).copy()
+    give([a, b], gradients(0, [(2,), (3,)]))
+    optimizer.step()
+    np.testing.assert_allclose(values(b), before - gradients(0, [(2,), (3,)])[1], rtol=1e-12)
+
+
+def test_a_generator_of_parameters_is_taken():
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    assert len(SGD(model.parameters()).param_groups[0]["params"]) == 4
+
+
+def test_zero_grad_keeps_memory_when_asked():
+    params = parameters()
+    optimizer = SGD(params)
+    give(params, gradients(0))
+    optimizer.zero_grad(set_to_none=False)
+    assert all(p.grad is not None and not values(p.grad).any() for p in params)
+
+
+def test_printing():
+    assert repr(SGD(parameters(), lr=0.5, momentum=0.9)) == (
+        "SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.5\n    maximize: False\n    momentum: 0.9\n"
+        "    nesterov: False\n    weight_decay: 0\n)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"lr": -1}, ArgumentError, r"SGD: lr must be a finite number >= 0; got -1.0"),
+        ({"lr": float("nan")}, ArgumentError, "SGD: lr must be a finite number >= 0; got nan"),
+        ({"lr": float("inf")}, ArgumentError, "SGD: lr must be a finite number >= 0; got inf"),
+        ({"lr": "0.1"}, DTypeError, "SGD: lr must be a finite number >= 0; got '0.1'"),
+        ({"momentum": -0.5}, ArgumentError, "SGD: momentum must be a finite number >= 0; got -0.5"),
+        ({"momentum": float("nan")}, ArgumentError, "SGD: momentum must be a finite number >= 0; got nan"),
+        (
+            {"weight_decay": -1e-3},
+            ArgumentError,
+            "SGD: weight_decay must be a finite number >= 0; got -0.001",
+        ),
+        ({"dampening": float("nan")}, ArgumentError, "SGD: dampening must be a finite number; got nan"),
+        (
+            {"nesterov": True},
+            ArgumentError,
+            "SGD: nesterov must come with momentum > 0 and dampening = 0; got mom",
+        ),
+        (
+            {"nesterov": True, "momentum": 0.9, "dampening": 0.1},
+            ArgumentError,
+            r"nesterov must come with .* got momentum=0.9, dampening=0.1",
+        ),
+        ({"nesterov": 1}, DTypeError, "SGD: nesterov must be a bool; got 1"),
+        ({"maximize": None}, DTypeError, "SGD: maximize must be a bool; got None"),
+    ],
+)
+def test_option_errors(options, error, message):
+    with pytest.raises(error, match=message):
+        SGD(parameters(), **options)
+    a, b = parameters(shapes=[(1,), (1,)])
+    optimizer = SGD([a])
+    with pytest.raises(error, match=message):
+        optimizer.add_param_group({"params": [b], **options})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_parameter_errors():
+    a, b = parameters(shapes=[(1,), (1,)])
+    with pytest.raises(ArgumentError, match="SGD: params must hold at least one parameter; got none"):
+        SGD([])
+    with pytest.raises(
+        DTypeError, match="SGD: params must be Tensors or dicts in an iterable; got Parameter"
+    ):
+        SGD(a)
+    with pytest.raises(DTypeError, match="SGD: params must be Tensors or dicts in an iterable; got float"):
+        SGD(0.1)
+    with pytest.raises(
+        DTypeError, match="SGD: params must have an order that is the same in every run; got a set"
+    ):
+        SGD({a, b})
+    with pytest.raises(
+        ArgumentError, match=r"SGD.add_param_group: every parameter must appear once; got params\[1\] again"
+    ):
+        SGD([a, a])
+    with pytest.raises(ArgumentError, match=r"every parameter must appear once; got params\[0\] again"):
+        SGD([{"params": [a]}, {"params": [a]}])
+    with pytest.raises(DTypeError, match=r"params\[0\] must be a Tensor; got ndarray"):
+        SGD([np.zeros(3)])
+    with pytest.raises(DTypeError, match=r"params\[1\] must be a Tensor; got dict"):
+        SGD([a, {"params": [b]}])
+    with pytest.raises(DTypeError, match=r"params\[0\] must have dtype float32 or float64; got int64"):
+        SGD([tn.tensor([1, 2])])
+    with pytest.raises(
+        ArgumentError, match=r"params\[0\] must be a leaf tensor; got the result of an operation"
+    ):
+        SGD([a * 2])
+    optimizer = SGD([a])
+    with pytest.raises(ArgumentError, match=r"options must be among \['dampening', .*\]; got 'rate'"):
+        optimizer.add_param_group({"params": [b], "rate": 1})
+    with pytest.raises(ArgumentError, match=r"group must have the key 'params'; got \['lr'\]"):
+        optimizer.add_param_group({"lr": 1})
+    with pytest.raises(DTypeError, match="group must be a dict; got list"):
+        optimizer.add_param_group([b])
+    with pytest.raises(DTypeError, match="params must be a Tensor or an iterable of Tensors; got int"):
+        optimizer.add_param_group({"params": 3})
+    with pytest.raises(ArgumentError, match="params must hold at least one parameter; got none"):
+        optimizer.add_param_group({"params": []})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_a_new_optimiser_must_say_what_it_does():
+    class Lazy(optim.Optimizer):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Lazy: _check_group must be defined by the class"):
+        Lazy(parameters(), {})
+
+
+# ---- state
+
+
+def run(optimizer, params, steps):
+    for step in steps:
+        give(params, gradients(step))
+        optimizer.step()
+
+
+def test_state_dict_form():
+    params = parameters()
+    optimizer = SGD([{"params": params[:2]}, {"params": params[2:], "lr": 0.5}], lr=0.1, momentum=0.9)
+    assert optimizer.state_dict()["state"] == {}
+    run(optimizer, params, [0])
+    state = optimizer.state_dict()
+    assert [group["params"] for group in state["param_groups"]] == [[0, 1], [2, 3, 4]]
+    assert [group["lr"] for group in state["param_groups"]] == [0.1, 0.5]
+    assert list(state["state"]) == [0, 1, 2, 3, 4]
+    for index, g in enumerate(gradients(0)):
+        np.testing.assert_allclose(values(state["state"][index]["momentum_buffer"]), g)
+
+
+@pytest.mark.parametrize("through_file", [False, True])
+def test_resuming_equals_going_on(through_file, tmp_path):
+    options = {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.01}
+    params = parameters()
+    optimizer = SGD(params, lr=0.1, **options)
+    run(optimizer, params, range(3))
+    optimizer.param_groups[0]["lr"] = 0.05
+    resumed = [nn.Parameter(values(p).copy()) for p in params]
+    other = SGD(resumed, lr=7.0)
+    state = optimizer.state_dict()
+    if through_file:
+        tn.save(state, tmp_path / "state.safetensors")
+        state = tn.load(tmp_path / "state.safetensors")
+    other.load_state_dict(state)
+    assert other.param_groups[0]["lr"] == 0.05
+    assert other.param_groups[0]["params"][0] is resumed[0]
+    run(optimizer, params, range(3, 6))
+    run(other, resumed, range(3, 6))
+    assert all(np.array_equal(values(a), values(b)) for a, b in zip(params, resumed, strict=True))
+
+
+def test_loading_into_a_running_optimiser():
+    params = parameters()
+    optimizer = SGD(params, lr=0.1, momentum=0.9)
+    run(optimizer, params, range(2))
+    weights = [values(p).copy() for p in params]
+    saved = copy.deepcopy(optimizer.state_dict())
+    run(optimizer, params, range(2, 4))
+    want = [values(p).copy() for p in params]
+    for p, w in zip(params, weights, strict=True):
+        with tn.no_grad():
+            p.copy_(tn.tensor(w))
+    optimizer.load_state_dict(saved)
+    run(optimizer, params, range(2, 4))
+    assert all(np.array_equal(values(p), w) for p, w in zip(params, want, strict=True))
+
+
+def test_loaded_state_is_a_copy():
+    params = parameters()
+    optimizer = SGD(params, lr=0.1, momentum=0.9)
+    run(optimizer, params, [0])
+    other = SGD(parameters(), lr=0.1)
+    other.load_state_dict(optimizer.state_dict())
+    for a, b in zip(optimizer.state.values(), other.state.values(), strict=True):
+        assert not np.shares_memory(values(a["momentum_buffer"]), values(b["momentum_buffer"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda s: s.pop("state"), DataError, r"state_dict must have 'state' and 'param_groups'; got keys"),
+        (
+            lambda s: s.update(state=[]),
+            DataError,
+            "'param_groups' must be a list and 'state' a dict; got list and list",
+        ),
+        (lambda s: s["param_groups"].append({}), DataError, "param_groups must be 1 groups; got 2"),
+        (
+            lambda s: s["param_groups"][0].pop("lr"),
+            DataError,
+            r"group 0 must have the keys \['dampening', 'lr'",
+        ),
+        (
+            lambda s: s["param_groups"][0]["params"].pop(),
+            DataError,
+            r"group 0 must hold parameters 0 to 4; got \[0, 1, 2, 3\]",
+        ),
+        (lambda s: s["param_groups"][0].update(lr=-1), ArgumentError, "SGD: lr must be a finite number >= 0"),
+        (lambda s: s["state"].update({9: {}}), DataError, "state must be of parameters 0 to 4; got 9"),
+        (lambda s: s["state"].update({0: 3}), DataError, "the state of parameter 0 must fit it; got no dict"),
+        (
+            lambda s: s["state"].update({0: {"momentum_buffer": 3}}),
+            DataError,
+            "state of parameter 0 must fit it; got a momentum_buffer that is a int",
+        ),
+        (
+            lambda s: s["state"].update({4: {"momentum_buffer": tn.tensor([1.0])}}),
+            DataError,
+            r"the state of parameter 4 must fit it; got a momentum_buffer of shape \(1,\) and dtype float32 where",
+        ),
+        (
+            lambda s: s["state"][1].update(exp_avg=1),
+            DataError,
+            r"the state of parameter 1 must fit it; got keys \['exp_avg', 'momentum_buffer'\] where only",
+        ),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(change, error, message):
+    params = parameters()
+    optimizer = SGD(params, lr=0.1, momentum=0.9)
+    run(optimizer, params, range(2))
+    state = copy.deepcopy(optimizer.state_dict())
+    before = copy.deepcopy(state)
+    state["param_groups"][0]["momentum"] = 0.5
+    change(state)
+    with pytest.raises(error, match=message):
+        optimizer.load_state_dict(state)
+    after = optimizer.state_dict()
+    assert after["param_groups"] == before["param_groups"]
+    for index, each in before["state"].items():
+        assert np.array_equal(
+            values(after["state"][index]["momentum_buffer"]), values(each["momentum_buffer"])
+        )
+
+
+def test_load_of_something_else():
+    with pytest.raises(DataError, match="state_dict must have 'state' and 'param_groups'; got None"):
+        SGD(parameters()).load_state_dict(None)
+
+
+# ---- PyTorch
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_trajectory_equals_pytorch(dtype, options):
+    import torch
+
+    params = parameters(dtype)
+    theirs = [torch.nn.Parameter(torch.tensor(values(p))) for p in params]
+    optimizer, reference = SGD(params, lr=0.1, **options), torch.optim.SGD(theirs, lr=0.1, **options)
+    for step in range(6):
+        grads = gradients(step)
+        if step in (0, 3):
+            grads[1] = None
+        give(params, grads)
+        for p, g in zip(theirs, grads, strict=True):
+            p.grad = None if g is None else torch.tensor(np.asarray(g, dtype))
+        if step == 4:
+            optimizer.param_groups[0]["lr"] = reference.param_groups[0]["lr"] = 0.02
+        optimizer.step()
+        reference.step()
+        for p, q in zip(params, theirs, strict=True):
+            np.testing.assert_allclose(
+                values(p), q.detach().numpy(), rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-7
+            )
+    state, want = optimizer.state_dict()["state"], reference.state_dict()["state"]
+    assert sorted(state) == sorted(i for i, each in want.items() if each["momentum_buffer"] is not None)
+    for i, each in state.items():
+        np.testing.assert_allclose(
+            values(each["momentum_buffer"]), want[i]["momentum_buffer"].numpy(), rtol=1e-5, atol=1e-7
+        )
+
+
+@pytest.mark.parity
+def test_defaults_equal_pytorch():
+    import torch
+
+    ours = SGD(parameters()).defaults
+    theirs = torch.optim.SGD([torch.zeros(1)]).defaults
+    assert {key: theirs[key] for key in ours} == ours
