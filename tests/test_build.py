@@ -192,7 +192,7 @@ def test_installed_size() -> None:
 
 
 def run_python(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """In a folder of its own: in the checkout its sources would be found in place of the installed package."""
+    """In another folder: in the checkout, its sources would be found in place of the installed package."""
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,

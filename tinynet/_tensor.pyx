@@ -9,7 +9,7 @@ What the methods accept and return follows PyTorch.  Python numbers take the ten
 
 from numpy cimport (
     NPY_DOUBLE, NPY_FLOAT, PyArray_CopyInto, PyArray_DATA, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE,
-    import_array, ndarray,
+    import_array, ndarray, npy_intp,
 )
 
 from tinynet._graph cimport Leaf, Node, Op, record, sweep
@@ -553,6 +553,8 @@ cdef class Tensor:
         return binary(arithmetic.Pow, "pow", other, self)
 
     def __neg__(self):
+        if self.dtype == np.bool_:
+            raise DTypeError("neg: x must hold numbers; got bool")
         return run(arithmetic.Neg(), (self,))
 
     def __pos__(self):
@@ -850,6 +852,9 @@ def _rebuild(kind, array, requires_grad):
 cdef object extremum(Tensor t, object dim, bint keepdim, bint largest):
     if dim is None:
         return run(reduction.Extremum(None, keepdim, largest), (t,))
+    if isinstance(dim, (tuple, list)):
+        raise ArgumentError(f"{'max' if largest else 'min'}: dim must be one integer; got {dim!r} "
+                            f"(use {'amax' if largest else 'amin'})")
     op = reduction.Extremum(dim, keepdim, largest, True)
     y = run(op, (t,))
     return y, wrap(own_copy(op.index), None, 0)
@@ -926,6 +931,17 @@ def tensor(data, dtype=None, requires_grad=False):
     if requires_grad:
         t.requires_grad = True
     return t
+
+
+def empty(shape, dtype):
+    """A new tensor whose values are not set; `shape` is a tuple of int, `dtype` a NumPy dtype that tinynet has."""
+    cdef npy_intp[64] sizes
+    cdef int d, nd = len(shape)
+    if nd > 64:
+        raise ShapeError(f"empty: a tensor has at most 64 axes; got {nd}")
+    for d in range(nd):
+        sizes[d] = shape[d]
+    return wrap(new_array(nd, sizes, dtype.num), None, 0)
 
 
 def from_numpy(a):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinynet import _tensor
 from tinynet._tensor import Tensor, as_dtype, tensor
 from tinynet.errors import ArgumentError
 from tinynet.random import Generator, draw
@@ -28,26 +29,33 @@ def _make(op: str, array: np.ndarray, dtype: DTypeLike, requires_grad: bool) -> 
     return tensor(array, dtype=as_dtype(op, dtype), requires_grad=requires_grad)
 
 
+def _filled(op: str, sizes: tuple[int, ...], value: float | None, dtype: DTypeLike, requires_grad: bool) -> Tensor:
+    t = _tensor.empty(sizes, as_dtype(op, dtype))
+    if value is not None:
+        t.numpy()[...] = value
+    return t.requires_grad_() if requires_grad else t
+
+
 def full(size: int | tuple[int, ...], fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
     """A tensor of shape `size` filled with one value; its dtype is float32, int64 or bool after the value, unless given."""
     if dtype is None:
         dtype = np.bool_ if isinstance(fill_value, bool) else np.int64 if isinstance(fill_value, int) else np.float32
-    return _make("full", np.full(_sizes("full", (size,)), fill_value), dtype, requires_grad)
+    return _filled("full", _sizes("full", (size,)), fill_value, dtype, requires_grad)
 
 
 def zeros(*size: Any, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros."""
-    return _make("zeros", np.zeros(_sizes("zeros", size), np.int8), dtype, requires_grad)
+    return _filled("zeros", _sizes("zeros", size), 0, dtype, requires_grad)
 
 
 def ones(*size: Any, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
-    return _make("ones", np.ones(_sizes("ones", size), np.int8), dtype, requires_grad)
+    return _filled("ones", _sizes("ones", size), 1, dtype, requires_grad)
 
 
 def empty(*size: Any, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
     """A tensor whose values are not set (they may be anything)."""
-    return zeros(*size, dtype=dtype, requires_grad=requires_grad)
+    return _filled("empty", _sizes("empty", size), None, dtype, requires_grad)
 
 
 def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike = None) -> Tensor:

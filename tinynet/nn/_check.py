@@ -70,6 +70,7 @@ def float_dtype(owner: str, value: Any) -> np.dtype[Any]:
     """`value` as the NumPy dtype float32 or float64; None means float32."""
     if value is None:
         return np.dtype(np.float32)
+    dtype: np.dtype[Any]
     try:
         dtype = np.dtype(value)
     except TypeError:

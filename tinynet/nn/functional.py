@@ -159,6 +159,8 @@ def batch_norm(
     for name, t in (("running_mean", running_mean), ("running_var", running_var)):
         if t is not None and t.requires_grad:
             raise ArgumentError(f"batch_norm: {name} must not require a gradient")
+    if not isinstance(momentum, (int, float)):
+        raise ArgumentError(f"batch_norm: momentum must be a number in [0, 1]; got {momentum!r}")
     op = BatchNorm(
         None if running_mean is None else running_mean.numpy(),
         None if running_var is None else running_var.numpy(),
@@ -187,7 +189,7 @@ def dropout(
     """
     if not isinstance(x, Tensor):
         raise DTypeError(f"dropout: x must be a Tensor; got {type(x).__name__}")
-    if not 0.0 <= p <= 1.0:
+    if not isinstance(p, (int, float)) or not 0.0 <= p <= 1.0:
         raise ArgumentError(f"dropout: p must lie in [0, 1]; got {p!r}")
     if not training or p == 0.0:
         return x

@@ -35,7 +35,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 class Module:
     """Base of all layers and networks.
 
-    A subclass calls ``super().__init__()`` first, assigns its `Parameter`\\ s and submodules as attributes,
+    A subclass calls ``super().__init__()`` first, assigns its parameters and submodules as attributes,
     and defines ``forward``.  Calling the module calls ``forward`` and the hooks, if there are any.
 
     Attributes

@@ -113,13 +113,12 @@ class _BatchNorm(Module):
         if not self.track_running_stats or self.num_batches_tracked is None:
             return F.batch_norm(input, None, None, self.weight, self.bias, True, 0.0, self.eps)
         count = self.num_batches_tracked.numpy()
-        momentum = self.momentum
-        if momentum is None:  # cumulative average: the n-th batch has weight 1/n
-            momentum = 1.0 / (int(count) + 1)
+        seen = int(count) + 1
+        momentum = 1.0 / seen if self.momentum is None else self.momentum  # None: a cumulative average
         output = F.batch_norm(
             input, self.running_mean, self.running_var, self.weight, self.bias, True, momentum, self.eps
         )
-        count += 1  # in place, and only now: a forward that raised has counted nothing
+        count[()] = seen  # only now: a forward that raised has counted nothing
         return output
 
     def extra_repr(self) -> str:

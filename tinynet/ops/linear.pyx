@@ -11,10 +11,11 @@ The three products of a linear layer with x (N, C), w (K, C), b (K) are
 
   panels   csrc/gemm.inc.h: columns of b are packed a panel at a time and multiplied by a register-blocked kernel.  Every
            element is summed in the order of k, so panels and row ranges can be dealt out to threads freely.
-  blas     OpenBLAS on one thread per chunk of rows; the chunks depend on the shape alone, since OpenBLAS gives other bits
-           for other chunks.  For float64, and for float32 products so large that packed panels no longer fit the caches.
+  blas     OpenBLAS on one thread per chunk of rows or columns; the chunks depend on the shape alone, since OpenBLAS gives
+           other bits for other chunks.
 
-`python -m benchmarks gemm` measures both; PANELS_UP_TO is where they cross.
+float64 goes to BLAS.  float32 goes to the panels: with AVX2 or AVX-512 they were ahead at every shape measured, from
+60x10x100 to 2048^3 (docs/performance.md, `python -m benchmarks gemm`); with narrower vectors only for small products.
 """
 
 from cython.parallel cimport prange, threadid
@@ -36,16 +37,20 @@ from tinynet.errors import ArgumentError, ShapeError
 
 import_array()
 
-# m * n * k of a float32 product up to which the panels are at least as fast as OpenBLAS (benchmarks/gemm.py).
-cdef double panels_up_to = 1e9
+# m * n * k of a float32 product up to which packed panels are used: with vectors of 8 or more floats, and with narrower ones.
+cdef double panels_up_to = float("inf")
+cdef double narrow_panels_up_to = 1e6
 
 cdef enum:
+    CHUNK = 96                           # rows or columns of a BLAS call at least: each call packs all of the other operand
     ROWS = 480                           # rows of a piece: a multiple of every tile height, long against packing a panel
 
 
 ctypedef struct Matrix:
     char* data                           # element (i, j) is at data[(i * rows + j * columns) * itemsize]
     Py_ssize_t rows, columns
+    bint transposed                      # for BLAS: the memory holds the transpose, row by row,
+    Py_ssize_t ld                        # and this is the distance between its rows
 
 
 cdef Matrix matrix(ndarray x, bint transposed) noexcept:
@@ -55,7 +60,32 @@ cdef Matrix matrix(ndarray x, bint transposed) noexcept:
     cdef Py_ssize_t s0 = PyArray_STRIDES(x)[0] // size, s1 = PyArray_STRIDES(x)[1] // size
     m.data = <char*>PyArray_DATA(x)
     m.rows, m.columns = (s1, s0) if transposed else (s0, s1)
+    m.transposed, m.ld = False, 0
     return m
+
+
+cdef bint blas_can_read(Matrix* x, Py_ssize_t rows, Py_ssize_t columns) noexcept:
+    """Whether BLAS can read x (rows, columns) as it lies; sets `transposed` and `ld`.  The stride of an extent of 1 means
+    nothing and is not looked at."""
+    if (x.columns == 1 or columns == 1) and (x.rows >= columns or rows == 1):
+        x.transposed, x.ld = False, columns if rows == 1 else x.rows
+        return True
+    if (x.rows == 1 or rows == 1) and (x.columns >= rows or columns == 1):
+        x.transposed, x.ld = True, rows if columns == 1 else x.columns
+        return True
+    return False
+
+
+cdef ndarray for_blas(ndarray array, bint transposed, Matrix* x, Py_ssize_t rows, Py_ssize_t columns):
+    """Makes x readable by BLAS: `array`, or a copy of it in C order, which x then points to."""
+    cdef ndarray copy
+    if blas_can_read(x, rows, columns):
+        return array
+    copy = new_array(2, PyArray_DIMS(array), PyArray_TYPE(array))
+    (<object>copy)[...] = array
+    x[0] = matrix(copy, transposed)
+    blas_can_read(x, rows, columns)
+    return copy
 
 
 cdef void panel_piece(float* c, Matrix a, Matrix b, const float* bias, float* packed, Py_ssize_t m, Py_ssize_t n,
@@ -84,27 +114,33 @@ cdef int panels(float* c, Matrix a, Matrix b, const float* bias, Py_ssize_t m, P
     return 0
 
 
-cdef void blas_piece(int itemsize, char* c, Matrix a, Matrix b, bint ta, bint tb, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
-                     Py_ssize_t ldc, bint accumulate, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
-    """Rows [first, first + rows) of the product by one BLAS call."""
+cdef void blas_piece(int itemsize, char* c, Matrix a, Matrix b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t ldc,
+                     bint accumulate, Py_ssize_t chunk, Py_ssize_t i) noexcept nogil:
+    """Chunk i of the product, of rows or (if n > m) of columns, by one BLAS call."""
     cdef unsigned long mode = tn_enter()
-    cdef Py_ssize_t lda = a.columns if ta else a.rows, ldb = b.columns if tb else b.rows
-    # c[first:first+rows] = a[first:first+rows] b + beta c[first:first+rows]
-    gemm(itemsize, ta, tb, rows, n, k, 1.0, a.data + first * a.rows * itemsize, lda, b.data, ldb,
-         1.0 if accumulate else 0.0, c + first * ldc * itemsize, ldc)
+    cdef double beta = 1.0 if accumulate else 0.0
+    cdef Py_ssize_t first = i * chunk
+    if n > m:
+        # c[:, first:first+chunk] = a b[:, first:first+chunk] + beta c[:, first:first+chunk]
+        gemm(itemsize, a.transposed, b.transposed, m, min(chunk, n - first), k, 1.0, a.data, a.ld,
+             b.data + first * b.columns * itemsize, b.ld, beta, c + first * itemsize, ldc)
+    else:
+        # c[first:first+chunk] = a[first:first+chunk] b + beta c[first:first+chunk]
+        gemm(itemsize, a.transposed, b.transposed, min(chunk, m - first), n, k, 1.0,
+             a.data + first * a.rows * itemsize, a.ld, b.data, b.ld, beta, c + first * ldc * itemsize, ldc)
     tn_leave(mode)
 
 
 cdef int blas(int itemsize, char* c, Matrix a, Matrix b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t ldc,
               bint accumulate) except -1:
-    """c (m, n) = a b (+ c) in at most SLOTS chunks of rows.  One stride of a and of b is 1."""
-    cdef bint ta = a.columns != 1, tb = b.columns != 1
-    cdef Py_ssize_t rows = max((m + SLOTS - 1) // SLOTS, 16), i
-    cdef Py_ssize_t count = (m + rows - 1) // rows
+    """c (m, n) = a b (+ c) in at most SLOTS chunks of rows or columns."""
+    cdef Py_ssize_t longer = max(m, n), i
+    cdef Py_ssize_t chunk = max((longer + SLOTS - 1) // SLOTS, CHUNK)
     cdef int threads = team(<double>m * n * k)
     cdef int former = blas_serial_begin()
-    for i in prange(count, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        blas_piece(itemsize, c, a, b, ta, tb, m, n, k, ldc, accumulate, i * rows, min(rows, m - i * rows))
+    for i in prange((longer + chunk - 1) // chunk, nogil=True, schedule="static", num_threads=threads,
+                    use_threads_if=threads > 1):
+        blas_piece(itemsize, c, a, b, m, n, k, ldc, accumulate, chunk, i)
     blas_serial_end(former)
     return 0
 
@@ -122,30 +158,27 @@ cdef int product(str op, ndarray c, ndarray a, bint ta, ndarray b, bint tb, ndar
             (<object>c)[...] = 0 if bias is None else bias
         return 0
     ma, mb = matrix(a, ta), matrix(b, tb)
-    if itemsize == 4 and <double>m * n * k <= panels_up_to:
+    if itemsize == 4 and <double>m * n * k <= (panels_up_to if K.panel >= 16 else min(panels_up_to, narrow_panels_up_to)):
         return panels(<float*>PyArray_DATA(c), ma, mb, <const float*>PyArray_DATA(bias) if bias is not None else NULL, m, n, k,
                       n, accumulate)
     blas_extent(op, max(m, n, k))
     if bias is not None:
         (<object>c)[...] = bias
         accumulate = True
-    if not blas_ready(ma, m, k):
-        a, ta = contiguous(a), ta
-        ma = matrix(a, ta)
-    if not blas_ready(mb, k, n):
-        b = contiguous(b)
-        mb = matrix(b, tb)
+    a = for_blas(a, ta, &ma, m, k)
+    b = for_blas(b, tb, &mb, k, n)
     return blas(itemsize, <char*>PyArray_DATA(c), ma, mb, m, n, k, n, accumulate)
-
-
-cdef bint blas_ready(Matrix x, Py_ssize_t rows, Py_ssize_t columns) noexcept:
-    """True if BLAS can read x as it lies: one stride is 1, the other at least the extent."""
-    return (x.columns == 1 and x.rows >= columns) or (x.rows == 1 and x.columns >= rows)
 
 
 cdef ndarray flat_rows(ndarray x):
     """x (..., C) as a matrix (N, C): a view where strides allow."""
-    return x if PyArray_NDIM(x) == 2 else contiguous(x).reshape((-1, PyArray_DIMS(x)[PyArray_NDIM(x) - 1]))
+    cdef int nd = PyArray_NDIM(x), d
+    cdef Py_ssize_t n = 1
+    if nd == 2:
+        return x
+    for d in range(nd - 1):
+        n *= PyArray_DIMS(x)[d]
+    return contiguous(x).reshape((n, PyArray_DIMS(x)[nd - 1]))
 
 
 cdef ndarray column_sum(ndarray x):

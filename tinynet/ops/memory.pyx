@@ -200,24 +200,30 @@ cdef ndarray new_like(ndarray x):
 
 cdef ndarray new_like_as(ndarray x, int dtype):
     """An uninitialised array of x's shape, in x's order of axes, with another dtype."""
-    cdef int nd = PyArray_NDIM(x), i, j, d
+    cdef int nd = PyArray_NDIM(x), i, j
     cdef npy_intp* strides = PyArray_STRIDES(x)
     cdef npy_intp* shape = PyArray_DIMS(x)
     cdef npy_intp[LARGEST_DIMS] fresh
     cdef int[LARGEST_DIMS] order
     if in_c_order(x):
         return new_strided(nd, shape, NULL, dtype)
-    # Axes from the largest stride to the smallest (stable insertion sort); broadcast axes (stride 0) stay where they are.
+    # Outermost the axes whose stride means nothing (extent 1 or repeated), then the others from the largest stride to the
+    # smallest (stable insertion sort).  So a dense x gives its own layout again.
+    cdef int count = 0
     for i in range(nd):
-        order[i] = i
-    for i in range(1, nd):
-        d = order[i]
-        j = i
-        while j > 0 and strides[d] != 0 and abs_stride(strides[order[j - 1]]) < abs_stride(strides[d]) \
-                and strides[order[j - 1]] != 0:
+        if shape[i] == 1 or strides[i] == 0:
+            order[count] = i
+            count += 1
+    cdef int first = count
+    for i in range(nd):
+        if shape[i] == 1 or strides[i] == 0:
+            continue
+        j = count
+        while j > first and abs_stride(strides[order[j - 1]]) < abs_stride(strides[i]):
             order[j] = order[j - 1]
             j -= 1
-        order[j] = d
+        order[j] = i
+        count += 1
     cdef npy_intp step = size_of(dtype)
     for i in range(nd - 1, -1, -1):
         fresh[order[i]] = step

@@ -203,6 +203,10 @@ cdef class BatchNorm(Op):
         for name, v in (("running_mean", self.running_mean), ("running_var", self.running_var)):
             if v is not None and not v.flags.carray:
                 raise ArgumentError(f"batch_norm: {name} must be contiguous and writable")
+        if (self.running_mean is None) != (self.running_var is None):
+            raise ArgumentError("batch_norm: running_mean and running_var must be given together; one of them is None")
+        if not 0.0 <= self.momentum <= 1.0:
+            raise ArgumentError(f"batch_norm: momentum must lie in [0, 1]; got {self.momentum}")
         if not self.eps > 0.0:
             raise ArgumentError(f"batch_norm: eps must be above 0; got {self.eps}")
         if not self.batch and (self.running_mean is None or self.running_var is None):

@@ -32,6 +32,8 @@ cdef class Reshape(Op):
         cdef Py_ssize_t known = 1, unknown = -1, i
         cdef list shape = []
         for i in range(len(self.shape)):
+            if not hasattr(self.shape[i], "__index__"):
+                raise ArgumentError(f"reshape: shape must hold integers; got {self.shape}")
             n = self.shape[i].__index__()
             shape.append(n)
             if n == -1 and unknown < 0:

@@ -1,0 +1,319 @@
+"""One table of the ops: a row per door (and per form of it that takes another way through the code).
+
+A row says how to call the door, which shapes to call it on, and what comes out: a reference in NumPy and SciPy, written from
+the equation, that takes and returns float64.  test_ops_table.py, test_ops_bits.py and test_parity_ops.py go through the
+table; a new op needs a row here and has all their checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+import tinynet as tn
+from tinynet.nn import functional as F
+from tinynet.ops import activation, arithmetic, dropout, linear, normalization, reduction, shape, softmax
+
+Array = np.ndarray
+Shapes = tuple[tuple[int, ...], ...]  # one shape per input
+
+DROPOUT_P, DROPOUT_SEED = 0.4, 7
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of the table.
+
+    `domain` names how inputs are drawn (see `draw`), one name for all inputs or one each.  `ulps` bounds the error of the
+    output and `grad_ulps` that of the gradients, in multiples of the dtype's eps: of each element where `elementwise`, else
+    (sums, where terms cancel) of the largest element.
+    """
+
+    name: str
+    op: type
+    door: Callable[..., tn.Tensor]
+    reference: Callable[..., Array]
+    shapes: tuple[Shapes, ...]
+    large: Shapes
+    domain: str | tuple[str, ...] = "normal"
+    elementwise: bool = True
+    ulps: float = 1.0
+    grad_ulps: float = 4.0
+    node: str = ""  # the name of the graph node that the door ends with; the op's class name if empty
+    random: bool = False  # the mask depends on the layout in memory
+
+    def draw(self, rng: np.random.Generator, shapes: Shapes, dtype: type = np.float64) -> list[Array]:
+        domains = (self.domain,) * len(shapes) if isinstance(self.domain, str) else self.domain
+        return [draw(rng, s, d).astype(dtype) for s, d in zip(shapes, domains, strict=True)]
+
+
+def draw(rng: np.random.Generator, size: tuple[int, ...], domain: str) -> Array:
+    """Numbers to call an op on, representable in float32."""
+    if domain == "normal":
+        x = rng.standard_normal(size)
+    elif domain == "positive":
+        x = rng.uniform(0.5, 2.5, size)
+    elif domain == "away":  # from the kink at 0
+        x = rng.uniform(0.2, 2.0, size) * rng.choice([-1.0, 1.0], size)
+    elif domain == "distinct":  # no two elements closer than the steps of the finite differences
+        n = int(np.prod(size))
+        x = rng.permutation(np.linspace(-2.0, 2.0, n + 2)[:n]).reshape(size)
+    else:
+        raise ValueError(domain)
+    return np.asarray(np.asarray(x, np.float32), np.float64)
+
+
+def philox(n: int, seed: int, call: int) -> Array:
+    """n words of Philox4x32-10 (Salmon et al. 2011, section 3.3), written with NumPy's 64-bit integers."""
+    block = np.arange((n + 3) // 4, dtype=np.uint64)
+    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    c = [block & low, block >> half, np.full_like(block, call & 0xFFFFFFFF), np.full_like(block, call >> 32)]
+    for r in range(10):
+        k0, k1 = np.uint64((seed + r * 0x9E3779B9) & 0xFFFFFFFF), np.uint64(((seed >> 32) + r * 0xBB67AE85) & 0xFFFFFFFF)
+        p0, p1 = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
+        c = [(p1 >> half) ^ c[1] ^ k0, p1 & low, (p0 >> half) ^ c[3] ^ k1, p0 & low]
+    return np.stack(c, axis=1).reshape(-1)[:n].astype(np.uint32)
+
+
+# ---- references ----------------------------------------------------------------------------------
+
+
+def dropout_reference(x: Array) -> Array:
+    keep = philox(x.size, DROPOUT_SEED, 1) >= int(DROPOUT_P * 2**32)
+    return np.where(keep.reshape(x.shape), x / (1.0 - DROPOUT_P), 0.0)
+
+
+def labels(n: int, k: int) -> Array:
+    return np.arange(n, dtype=np.int64) * 7 % k
+
+
+def class_weights(k: int) -> Array:
+    return (0.5 + np.arange(k) % 4).astype(np.float64)
+
+
+def cross_entropy(**options: object) -> Callable[[tn.Tensor], tn.Tensor]:
+    """The door with labels and weights that are functions of the shape alone."""
+
+    def door(x: tn.Tensor) -> tn.Tensor:
+        n, k = x.shape
+        given = dict(options)
+        if given.pop("weighted", False):
+            given["weight"] = tn.from_numpy(class_weights(k).astype(x.dtype))
+        return F.cross_entropy(x, tn.from_numpy(labels(n, k)), **given)
+
+    return door
+
+
+def cross_entropy_reference(
+    reduction: str = "mean", weighted: bool = False, label_smoothing: float = 0.0, ignore_index: int = -100
+) -> Callable[[Array], Array]:
+    """q_k = (1 - e) w_t [k = t] + (e / K) w_k;  L_i = -sum_k q_k log p_k;  'mean' divides by the sum of w_t."""
+
+    def reference(x: Array) -> Array:
+        n, k = x.shape
+        t, w = labels(n, k), class_weights(k) if weighted else np.ones(k)
+        p = np.exp(x - x.max(axis=1, keepdims=True))
+        logp = np.log(p / p.sum(axis=1, keepdims=True))
+        loss, divisor = np.zeros(n), 0.0
+        for i in range(n):
+            if t[i] != ignore_index:
+                loss[i] = -(1.0 - label_smoothing) * w[t[i]] * logp[i, t[i]] - label_smoothing / k * (w * logp[i]).sum()
+                divisor += w[t[i]]
+        return loss if reduction == "none" else np.asarray(loss.sum() / (divisor if reduction == "mean" else 1.0))
+
+    return reference
+
+
+def channel(v: Array, x: Array) -> Array:
+    """v (C,) along axis 1 of x."""
+    return v.reshape((1, -1) + (1,) * (x.ndim - 2))
+
+
+def running(c: int) -> tuple[Array, Array]:
+    return np.linspace(-1.0, 1.0, c), np.linspace(0.5, 2.0, c)
+
+
+def bn_train_reference(x: Array, weight: Array | None = None, bias: Array | None = None) -> Array:
+    axes = (0, *range(2, x.ndim))
+    mu = x.mean(axis=axes, keepdims=True)
+    var = ((x - mu) ** 2).mean(axis=axes, keepdims=True)
+    y = (x - mu) / np.sqrt(var + 1e-5)
+    return y if weight is None else y * channel(weight, x) + channel(bias, x)
+
+
+def bn_eval(x: tn.Tensor, weight: tn.Tensor, bias: tn.Tensor) -> tn.Tensor:
+    mean, var = (tn.from_numpy(v.astype(x.dtype)) for v in running(x.shape[1]))
+    return F.batch_norm(x, mean, var, weight, bias, eps=1e-3)
+
+
+def bn_eval_reference(x: Array, weight: Array, bias: Array) -> Array:
+    mean, var = (channel(v, x) for v in running(x.shape[1]))
+    return (x - mean) / np.sqrt(var + 1e-3) * channel(weight, x) + channel(bias, x)
+
+
+def picked(size: int) -> Array:
+    return np.arange(2 * size + 1) * 3 % size  # every place, some several times
+
+
+def log_softmax(axis: int) -> Callable[[Array], Array]:
+    return lambda x: x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
+
+
+# ---- shapes --------------------------------------------------------------------------------------
+
+UNARY: tuple[Shapes, ...] = (((3, 5, 7),), ((17,),), ((1,),), ((),), ((0, 3),), ((2, 3, 5, 3),), ((5, 1, 3),))
+BIG: Shapes = ((211, 157),)
+BINARY: tuple[Shapes, ...] = (
+    ((3, 5), (3, 5)),
+    ((4, 1, 3), (5, 1)),
+    ((3, 5), ()),
+    ((7,), (2, 1)),
+    ((0, 3), (3,)),
+    ((2, 3, 4, 5), (1, 3, 1, 1)),
+)
+BIG_TWO: Shapes = ((211, 157), (157,))
+CUBE: tuple[Shapes, ...] = (((3, 5, 7),), ((1, 1, 1),), ((5, 1, 3),), ((2, 4, 1),))
+BIG_CUBE: Shapes = ((29, 31, 37),)
+MATRIX: tuple[Shapes, ...] = (((5, 7),), ((1, 7),), ((6, 1),), ((67, 3),))
+BN: tuple[Shapes, ...] = tuple(
+    (x, (x[1],), (x[1],)) for x in ((6, 5), (65, 3), (129, 17), (7, 1), (4, 3, 5), (2, 3, 4, 5), (3, 1, 1, 2))
+)
+LINEAR: tuple[tuple[int, int, int], ...] = ((4, 7, 5), (7, 5, 1), (5, 1, 3), (1, 6, 4), (1, 1, 1), (0, 3, 2), (13, 17, 33))
+
+
+def rows_and_weight(bias: bool) -> tuple[Shapes, ...]:
+    return tuple(((n, c), (k, c), (k,)) if bias else ((n, c), (k, c)) for n, c, k in LINEAR)
+
+
+# ---- the table -----------------------------------------------------------------------------------
+
+A, R, S = arithmetic, reduction, shape
+
+CASES: tuple[Case, ...] = (
+    # arithmetic
+    Case("add", A.Add, lambda a, b: a + b, lambda a, b: a + b, BINARY, BIG_TWO),
+    Case("add_self", A.Add, lambda a: a + a, lambda a: 2.0 * a, UNARY, BIG),
+    Case("sub", A.Sub, lambda a, b: a - b, lambda a, b: a - b, BINARY, BIG_TWO),
+    Case("rsub", A.Sub, lambda a: 1.5 - a, lambda a: 1.5 - a, UNARY, BIG),
+    Case("mul", A.Mul, lambda a, b: a * b, lambda a, b: a * b, BINARY, BIG_TWO),
+    Case("square", A.Mul, lambda a: a * a, lambda a: a**2, UNARY, BIG),
+    Case("div", A.Div, lambda a, b: a / b, lambda a, b: a / b, BINARY, BIG_TWO, ("normal", "positive")),
+    Case("pow", A.Pow, lambda a, b: a**b, lambda a, b: np.exp(b * np.log(a)), BINARY, BIG_TWO, "positive",
+         ulps=4, grad_ulps=8),
+    Case("cube", A.Pow, lambda a: a**3, lambda a: a * a * a, UNARY, BIG, ulps=2, node="pow"),
+    Case("rpow", A.Pow, lambda a: 2.0**a, lambda a: np.exp(a * np.log(2.0)), UNARY, BIG, ulps=4),
+    Case("neg", A.Neg, lambda x: -x, lambda x: 0.0 - x, UNARY, BIG),
+    Case("exp", A.Exp, lambda x: x.exp(), np.exp, UNARY, BIG, ulps=4),
+    Case("log", A.Log, lambda x: x.log(), np.log, UNARY, BIG, "positive", ulps=4),
+    Case("sqrt", A.Sqrt, lambda x: x.sqrt(), lambda x: np.exp(0.5 * np.log(x)), UNARY, BIG, "positive",
+         ulps=2),
+    Case("abs", A.Abs, lambda x: x.abs(), lambda x: np.where(x < 0.0, -x, x), UNARY, BIG, "away"),
+    Case("clone", A.Clone, lambda x: x.clone(), lambda x: x, UNARY, BIG),
+    Case("contiguous", A.Clone, lambda x: x.transpose(0, 2).contiguous(), lambda x: x.transpose(2, 1, 0),
+         CUBE[:1], BIG_CUBE),
+    Case("cast", A.Cast, lambda x: x.to("f4" if x.dtype == "f8" else "f8"), lambda x: x, UNARY, BIG),
+    # reduction
+    Case("sum", R.Sum, lambda x: x.sum(), lambda x: np.asarray(x.sum()), UNARY, BIG, elementwise=False),
+    Case("sum_dim", R.Sum, lambda x: x.sum(1), lambda x: np.einsum("abc->ac", x), CUBE, BIG_CUBE,
+         elementwise=False),
+    Case("sum_dims", R.Sum, lambda x: x.sum((0, -1), keepdim=True),
+         lambda x: x.sum(2).sum(0).reshape(1, -1, 1), CUBE, BIG_CUBE, elementwise=False),
+    Case("mean", R.Mean, lambda x: x.mean(), lambda x: np.asarray(x.sum() / x.size), CUBE, BIG_CUBE,
+         elementwise=False),
+    Case("mean_dims", R.Mean, lambda x: x.mean((0, 2)), lambda x: x.sum((0, 2)) / (x.shape[0] * x.shape[2]),
+         CUBE, BIG_CUBE, elementwise=False),
+    Case("var", R.Sum, lambda x: x.var(0), lambda x: ((x - x.mean(0)) ** 2).sum(0) / (x.shape[0] - 1),
+         (((5, 3),), ((2, 1),)), BIG, elementwise=False, ulps=8, grad_ulps=16, node="div"),
+    Case("max", R.Extremum, lambda x: x.max(), lambda x: np.asarray(np.sort(x, axis=None)[-1]), CUBE,
+         BIG_CUBE, "distinct"),
+    Case("max_dim", R.Extremum, lambda x: x.max(1)[0], lambda x: np.sort(x, axis=1)[:, -1], CUBE, BIG_CUBE,
+         "distinct", node="max"),
+    Case("min_dim", R.Extremum, lambda x: x.min(-1, True)[0], lambda x: np.sort(x)[..., :1], CUBE, BIG_CUBE,
+         "distinct", node="min"),
+    Case("amax", R.Extremum, lambda x: x.amax((0, 2)), lambda x: np.sort(np.sort(x)[..., -1], 0)[-1], CUBE,
+         BIG_CUBE, "distinct", node="max"),
+    Case("amin", R.Extremum, lambda x: x.amin(), lambda x: np.asarray(np.sort(x, axis=None)[0]), UNARY[:4],
+         BIG, "distinct", node="min"),
+    # shape
+    Case("reshape", S.Reshape, lambda x: x.reshape(-1, x.shape[1]),
+         lambda x: np.ravel(x).reshape(-1, x.shape[1]), CUBE, BIG_CUBE),
+    Case("flatten", S.Reshape, lambda x: x.flatten(1), lambda x: x.reshape(len(x), -1),
+         (((2, 3, 5, 3),), ((3, 5),)), BIG_CUBE),
+    Case("unsqueeze", S.Reshape, lambda x: x.unsqueeze(1), lambda x: x[:, None], CUBE, BIG_CUBE,
+         node="reshape"),
+    Case("permute", S.Permute, lambda x: x.permute(2, 0, 1), lambda x: np.einsum("abc->cab", x), CUBE,
+         BIG_CUBE),
+    Case("transpose", S.Permute, lambda x: x.transpose(0, -1), lambda x: np.einsum("abc->cba", x), CUBE,
+         BIG_CUBE, node="permute"),
+    Case("broadcast_to", S.BroadcastTo, lambda x: x.broadcast_to((4, 3, 5)),
+         lambda x: x + np.zeros((4, 3, 5)), (((3, 1),), ((5,),), ((),), ((4, 1, 5),), ((4, 3, 5),)),
+         ((3, 1),), elementwise=False, node="broadcast_to"),
+    Case("cat", S.Cat, lambda a, b, c: tn.cat([a, b, c], 1),
+         lambda a, b, c: np.concatenate([a, b, c], axis=1),
+         (((3, 2), (3, 5), (3, 1)), ((2, 3, 4, 5), (2, 1, 4, 5), (2, 2, 4, 5)), ((2, 3), (2, 0), (2, 1))),
+         ((211, 31), (211, 57), (211, 3))),
+    Case("cat_same", S.Cat, lambda a: tn.cat([a, a]), lambda a: np.concatenate([a, a]), UNARY[:2], BIG),
+    Case("index", S.Index, lambda x: x[1:, None, ..., ::-2], lambda x: x[1:, None, ..., ::-2], CUBE,
+         BIG_CUBE),
+    Case("index_one", S.Index, lambda x: x[-1, 0, 0], lambda x: np.asarray(x[-1, 0, 0]), CUBE, BIG_CUBE,
+         node="index"),
+    Case("index_array", S.Index, lambda x: x[picked(len(x))], lambda x: x[picked(len(x))], CUBE, BIG_CUBE,
+         node="index"),
+    Case("index_mask", S.Index, lambda x: x[np.arange(len(x)) % 2 == 0], lambda x: x[::2], CUBE, BIG_CUBE,
+         node="index"),
+    # activation
+    Case("sigmoid", activation.Sigmoid, F.sigmoid, lambda x: special.expit(x), UNARY, BIG, ulps=3),
+    Case("tanh", activation.Tanh, F.tanh, lambda x: 2.0 * special.expit(2.0 * x) - 1.0, UNARY, BIG, ulps=3,
+         grad_ulps=8, domain="away"),
+    Case("relu", activation.ReLU, F.relu, lambda x: np.where(x > 0.0, x, 0.0), UNARY, BIG, "away"),
+    Case("relu_inplace", activation.ReLU, lambda x: F.relu(x.clone(), inplace=True),
+         lambda x: np.where(x > 0.0, x, 0.0), UNARY, BIG, "away", node="relu"),
+    # linear
+    Case("linear", linear.Linear, F.linear, lambda x, w, b: np.einsum("nc,kc->nk", x, w) + b,
+         rows_and_weight(True), ((1001, 67), (45, 67), (45,)), elementwise=False, ulps=8, grad_ulps=16),
+    Case("linear_no_bias", linear.Linear, F.linear, lambda x, w: np.einsum("nc,kc->nk", x, w),
+         rows_and_weight(False), ((487, 130), (33, 130)), elementwise=False, ulps=8, grad_ulps=16),
+    Case("linear_3d", linear.Linear, F.linear, lambda x, w, b: np.einsum("...c,kc->...k", x, w) + b,
+         (((3, 2, 7), (5, 7), (5,)), ((7,), (5, 7), (5,)), ((2, 1, 3, 4), (1, 4), (1,))),
+         ((31, 37, 20), (9, 20), (9,)), elementwise=False, ulps=8, grad_ulps=16),
+    Case("matmul", linear.MatMul, lambda a, b: a @ b, lambda a, b: np.einsum("mk,kn->mn", a, b),
+         tuple(((m, k), (k, n)) for m, k, n in LINEAR), ((501, 73), (73, 70)), elementwise=False, ulps=8,
+         grad_ulps=16),
+    Case("matmul_T", linear.MatMul, lambda a, b: a.T @ b.T, lambda a, b: np.einsum("km,nk->mn", a, b),
+         tuple(((k, m), (n, k)) for m, k, n in LINEAR), ((73, 501), (70, 73)), elementwise=False, ulps=8,
+         grad_ulps=16, node="matmul"),
+    # softmax
+    Case("log_softmax", softmax.LogSoftmax, lambda x: F.log_softmax(x, -1), log_softmax(-1), MATRIX, BIG,
+         elementwise=False, ulps=4, grad_ulps=8, node="log_softmax"),
+    Case("log_softmax_0", softmax.LogSoftmax, lambda x: F.log_softmax(x, 0), log_softmax(0), CUBE, BIG_CUBE,
+         elementwise=False, ulps=4, grad_ulps=8, node="log_softmax"),
+    Case("softmax", softmax.LogSoftmax, lambda x: F.softmax(x, 1), lambda x: special.softmax(x, 1), CUBE,
+         BIG_CUBE, elementwise=False, ulps=8, grad_ulps=16, node="exp"),
+    *(
+        Case("cross_entropy" + "".join(f"_{v}" for v in o.values()), softmax.CrossEntropy, cross_entropy(**o),
+             cross_entropy_reference(**o), MATRIX, BIG, elementwise=False, ulps=8, grad_ulps=16,
+             node="cross_entropy")
+        for o in (
+            {}, {"reduction": "sum"}, {"reduction": "none"}, {"weighted": True}, {"label_smoothing": 0.1},
+            {"label_smoothing": 0.3, "weighted": True, "reduction": "none"}, {"reduction": "sum", "ignore_index": 0},
+            {"ignore_index": 1, "label_smoothing": 0.2, "weighted": True, "reduction": "sum"},
+        )
+    ),
+    # normalization
+    Case("bn_train", normalization.BatchNorm,
+         lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), bn_train_reference, BN,
+         ((2501, 37), (37,), (37,)), ("normal", "away", "normal"), elementwise=False, ulps=8, grad_ulps=32,
+         node="batch_norm"),
+    Case("bn_train_plain", normalization.BatchNorm, lambda x: F.batch_norm(x, None, None, training=True),
+         bn_train_reference, tuple(s[:1] for s in BN), ((13, 18, 11, 13),), elementwise=False, ulps=8,
+         grad_ulps=32, node="batch_norm"),
+    Case("bn_eval", normalization.BatchNorm, bn_eval, bn_eval_reference,
+         (*BN, ((1, 3), (3,), (3,)), ((0, 3), (3,), (3,))), ((2501, 37), (37,), (37,)),
+         ("normal", "away", "normal"), elementwise=False, ulps=8, grad_ulps=16, node="batch_norm"),
+    # dropout
+    Case("dropout", dropout.Dropout, lambda x: F.dropout(x, DROPOUT_P, generator=tn.Generator(DROPOUT_SEED)),
+         dropout_reference, UNARY, BIG, random=True, ulps=2),
+)  # fmt: skip
