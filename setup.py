@@ -116,8 +116,9 @@ class BuildExt(build_ext):
         for extension in self.extensions:
             extension.extra_compile_args += openmp
             extension.extra_link_args += openmp
-        tools = f"Cython {Cython.__version__}, NumPy {numpy.__version__}"
-        self.discard_if_changed(f"{tools}, {isas=}, {openmp=}, {DEBUG=}")
+        tools = [Cython.__version__, numpy.__version__, *self.compiler.compiler_so]
+        flags = [*KERNEL_FLAGS, *MODULE_FLAGS, *LINK_FLAGS, *openmp, DIRECTIVES]
+        self.discard_if_changed(f"{tools=}\n{flags=}\n{isas=}\n")
         self.translate()
         kernels = next(e for e in self.extensions if e.name == KERNELS)
         kernels.extra_objects += self.kernel_objects(isas)
@@ -179,7 +180,7 @@ class BuildExt(build_ext):
             if isa in ISAS and isa not in isas:
                 return None
             (target,) = self.compiler.object_filenames([str(source)], output_dir=self.build_temp)
-            if self.force or newer_group([str(source), "setup.py", *headers], target):
+            if self.force or newer_group([str(source), *headers], target):
                 self.compiler.compile(
                     [str(source)],
                     output_dir=self.build_temp,

@@ -13,7 +13,7 @@ import tinynet as tn
 
 
 def fortran(a: Array) -> Array:
-    return np.asfortranarray(a)
+    return np.asfortranarray(a).reshape(a.shape, order="F")
 
 
 def negative(a: Array) -> Array:
@@ -25,7 +25,7 @@ def gaps(a: Array) -> Array:
     larger = np.full(tuple(2 * n + 1 for n in a.shape), 777.0, a.dtype)
     view = larger[tuple(slice(1, None, 2) for _ in a.shape)]
     view[...] = a
-    return view
+    return np.asarray(view)
 
 
 def zero_first(a: Array) -> Array | None:
@@ -52,7 +52,7 @@ def channels_last(a: Array) -> Array | None:
 
 
 def unit_axes(a: Array) -> Array | None:
-    """Axes in reverse order in memory, and those of size 1 with stride 0, as indexing with None gives them."""
+    """Axes in reverse order in memory, those of size 1 with stride 0, as indexing with None gives them."""
     if 1 not in a.shape or a.ndim < 2:
         return None
     f = np.asfortranarray(a)
@@ -86,13 +86,17 @@ def run(case: Case, arrays: list[Array], cotangent: Array | None = None) -> tupl
     return y.detach().numpy(), gradients
 
 
-def assert_near(actual: Array, expected: Array, eps: float, ulps: float, elementwise: bool, what: str) -> None:
-    """|actual - expected| <= ulps eps |expected| (or |largest expected|)."""
+def assert_near(actual: Array, expected: Array, eps: float, ulps: float, size: object, what: str) -> None:
+    """|actual - expected| <= ulps eps size, and the shapes agree."""
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape} instead of {expected.shape}"
     if expected.size == 0:
         return
-    size = np.abs(expected) if elementwise else np.abs(expected).max()
-    # 1e-37: float32 kernels flush subnormal results to zero
-    excess = np.abs(actual.astype(np.float64) - expected) - ulps * eps * size - 1e-37
+    # 1e-37: the float32 kernels flush subnormal results to zero
+    excess = np.abs(actual.astype(np.float64) - expected) - ulps * eps * np.asarray(size) - 1e-37
     at = np.unravel_index(np.argmax(np.where(np.isnan(excess), np.inf, excess)), expected.shape)
-    assert (excess <= 0).all(), f"{what}: at {at} {actual[at]!r} instead of {expected[at]!r} ({ulps} eps = {ulps * eps:.3g})"
+    where = f"{what}: at {tuple(map(int, at))}"
+    assert (excess <= 0).all(), f"{where} {actual[at]!r} instead of {expected[at]!r}, beyond {ulps} eps"
+
+
+def largest(*arrays: Array) -> float:
+    return max((float(np.abs(a).max()) for a in arrays if a.size), default=0.0)

@@ -1,4 +1,4 @@
-"""The example scripts as a user runs them: in a process of their own, offline, with nothing but the bundled digits."""
+"""The example scripts as a user runs them: in their own process, offline, with only the bundled digits."""
 
 from __future__ import annotations
 
@@ -155,7 +155,9 @@ class TestMnistSmoke:
         first = (smoke[0] / "history.csv").read_text().splitlines()
         again = (tmp_path / "again" / "history.csv").read_text().splitlines()
         assert again == first[: len(again)]  # seed 7 comes first; bit for bit
-        assert process.stdout.rstrip().splitlines()[-1].startswith("drift of the median")  # the claims come last
+        assert (
+            process.stdout.rstrip().splitlines()[-1].startswith("drift of the median")
+        )  # the claims come last
 
 
 class TestMnistOptions:
@@ -184,8 +186,8 @@ class TestMnistOptions:
     def test_help_explains(self, tmp_path):
         process = run(tmp_path, "mnist.py", "--help")
         assert process.returncode == 0
-        options = "steps seed seeds dataset data offline batch-size lr std threads out smoke".split()
-        assert all(f"--{option}" in process.stdout for option in options)
+        for option in "steps seed seeds dataset data offline batch-size lr std threads out smoke".split():
+            assert f"--{option}" in process.stdout
         assert "section 4.1" in process.stdout.replace("\n", " ")
 
     def test_output_folder_that_is_a_file(self, tmp_path):
@@ -220,16 +222,17 @@ class TestMnistOptions:
         assert process.returncode == 0, process.stderr
         results = json.loads((tmp_path / "out" / "results.json").read_text(), parse_constant=pytest.fail)
         assert all(math.isfinite(accuracy) for accuracy in results["curves"]["baseline"]["accuracy"])
-        assert results["curves"]["baseline"]["unit_0"]["p50"][-1] is None or abs(
-            results["curves"]["baseline"]["unit_0"]["p50"][-1]
-        ) > 1e6
+        assert (
+            results["curves"]["baseline"]["unit_0"]["p50"][-1] is None
+            or abs(results["curves"]["baseline"]["unit_0"]["p50"][-1]) > 1e6
+        )
         png_size(tmp_path / "out" / "figure1.png")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 class TestInterrupt:
     def start(self, tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-        """Start an endless run; SIGINT means KeyboardInterrupt even where this process ignores it (nohup, a job)."""
+        """Start an endless run, with SIGINT as usual even where this process ignores it (nohup, a job)."""
         code = (
             "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
             "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"

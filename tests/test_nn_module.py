@@ -1,9 +1,8 @@
-"""Module: registration, walking, modes, state dicts, hooks and printing; Sequential."""
+"""Module: registration, walking, modes, state dicts and printing."""
 
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -435,64 +434,6 @@ def test_load_into_read_only_memory_is_refused():
     assert np.array_equal(values(net.weight), weight)
 
 
-# ---- hooks
-
-
-def test_forward_hooks_see_and_replace():
-    relu = nn.ReLU()
-    x = tn.tensor([-1.0, 2.0])
-    seen = []
-    before = relu.register_forward_pre_hook(lambda m, args: seen.append((m, args[0].tolist())))
-    after = relu.register_forward_hook(lambda m, args, output: seen.append(output.tolist()))
-    relu(x)
-    assert seen == [(relu, [-1, 2]), [0, 2]]
-    before.remove()
-    before.remove()
-    after.remove()
-    relu(x)
-    assert len(seen) == 2
-    with relu.register_forward_pre_hook(lambda module, args: args[0] * -1):
-        assert values(relu(x)).tolist() == [1, 0]
-    with relu.register_forward_hook(lambda module, args, output: output + 10):
-        assert values(relu(x)).tolist() == [10, 12]
-    assert values(relu(x)).tolist() == [0, 2]
-
-
-def test_hook_order_and_keywords():
-    order = []
-    net = Net()
-    x = tn.tensor(np.ones((2, 3), np.float32))
-    net.register_forward_pre_hook(lambda m, a: order.append("second"))
-    net.register_forward_pre_hook(lambda m, a: order.append("first"), prepend=True)
-    net.register_forward_pre_hook(lambda m, a, k: order.append(sorted(k)), with_kwargs=True)
-    net.register_forward_hook(lambda m, a, k, out: order.append(out.shape), with_kwargs=True)
-    net(x=x)
-    assert order == ["first", "second", ["x"], (2, 2)]
-    with net.register_forward_pre_hook(lambda m, a, k: ((x,), {}), with_kwargs=True):
-        assert net().shape == (2, 2)
-    with (
-        net.register_forward_pre_hook(lambda m, a, k: 1, with_kwargs=True),
-        pytest.raises(DTypeError, match=r"a hook with_kwargs must return None or \(args, kwargs\); got int"),
-    ):
-        net(x)
-
-
-def test_hook_must_be_callable():
-    with pytest.raises(DTypeError, match="register_forward_hook: hook must be callable; got int"):
-        nn.ReLU().register_forward_hook(3)
-
-
-def test_a_copy_has_its_own_hooks():
-    relu = nn.ReLU()
-    seen = []
-    handle = relu.register_forward_hook(lambda m, a, out: seen.append(m))
-    twin = copy.deepcopy(relu)
-    handle.remove()
-    relu(tn.tensor([1.0]))
-    twin(tn.tensor([1.0]))
-    assert seen == [twin]
-
-
 # ---- printing
 
 
@@ -521,63 +462,3 @@ def test_repr_with_several_extra_lines():
             return "one\ntwo"
 
     assert repr(Talkative()) == "Talkative(\n  one\n  two\n  (act): ReLU(inplace=True)\n)"
-
-
-# ---- Sequential
-
-
-def test_sequential_applies_in_order():
-    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
-    x = tn.tensor(np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
-    assert np.array_equal(values(model(x)), values(model[1](model[0](x))))
-    assert nn.Sequential()(x) is x
-
-
-def test_sequential_is_a_list_of_modules():
-    a, b, c = nn.ReLU(), nn.Sigmoid(), nn.Tanh()
-    model = nn.Sequential(a, b, c)
-    assert len(model) == 3
-    assert list(model) == [a, b, c]
-    assert model[0] is a
-    assert model[-1] is c
-    assert model[np.int64(1)] is b
-    assert isinstance(model[1:], nn.Sequential)
-    assert list(model[1:]) == [b, c]
-    assert [name for name, _ in model[1:].named_children()] == ["1", "2"]
-    model[1] = d = nn.Identity()
-    assert list(model) == [a, d, c]
-    del model[0]
-    assert [name for name, _ in model.named_children()] == ["0", "1"]
-    assert model.append(b) is model
-    assert model.extend([a, nn.ReLU()]) is model
-    assert list(model)[:4] == [d, c, b, a]
-    del model[1:]
-    assert list(model) == [d]
-
-
-def test_sequential_by_names():
-    model = nn.Sequential(OrderedDict(fc=nn.Linear(3, 2), act=nn.ReLU()))
-    assert list(model.state_dict()) == ["fc.weight", "fc.bias"]
-    assert model.fc is model[0]
-    model[1] = nn.Tanh()
-    assert isinstance(model.act, nn.Tanh)
-    model.append(nn.Identity())
-    assert [name for name, _ in model.named_children()] == ["fc", "act", "2"]
-    del model[0]
-    assert [name for name, _ in model.named_children()] == ["act", "2"]
-    with pytest.raises(ArgumentError, match=r"Sequential.append: name '2' must be free"):
-        model.append(nn.ReLU())
-
-
-def test_sequential_errors():
-    model = nn.Sequential(nn.ReLU())
-    with pytest.raises(DTypeError, match="Sequential: every argument must be a Module; got type"):
-        nn.Sequential(nn.ReLU)
-    with pytest.raises(DTypeError, match="Sequential: every argument must be a Module; got list"):
-        nn.Sequential([nn.ReLU()])
-    with pytest.raises(DTypeError, match=r"Sequential.append: every argument must be a Module; got int"):
-        model.append(1)
-    with pytest.raises(IndexError, match=r"Sequential: index must lie in \[-1, 0\]; got 1"):
-        model[1]
-    with pytest.raises(DTypeError, match="Sequential: index must be an int; got '0'"):
-        model["0"]

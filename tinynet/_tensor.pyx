@@ -102,7 +102,7 @@ cdef ndarray values(Tensor t):
 
 
 cdef Tensor wrap(ndarray array, Node node, int index):
-    cdef Tensor t = Tensor.__new__(Tensor)
+    cdef Tensor t = Tensor.__new__(Tensor, None)
     t._array, t.node, t.index = array, node, index
     return t
 
@@ -188,9 +188,15 @@ cdef object operand(object x, Tensor like, str op):
         if dtype.kind == "f":
             return (<Tensor>x).detach().to(dtype)
         return x
-    if isinstance(x, (bool, int, float, np.number, np.bool_)):
+    if isinstance(x, (bool, int, float, np.integer, np.floating, np.bool_)):
         if dtype.kind != "f" and isinstance(x, (float, np.floating)):
             dtype = np.dtype(np.float32)
+        elif dtype.kind == "b" and not isinstance(x, (bool, np.bool_)):
+            dtype = np.dtype(np.int64)
+        try:
+            x = x.__float__() if dtype.kind == "f" else x
+        except OverflowError:
+            raise ArgumentError(f"{op}: the number does not fit into {dtype}") from None
         b = new_array(0, NULL, dtype.num)
         if PyArray_TYPE(b) == NPY_FLOAT:
             (<float*>PyArray_DATA(b))[0] = x
@@ -218,7 +224,7 @@ cdef object binary(object kind, str op, object a, object b):
     # An integer tensor beside a float takes the float's dtype; two integers follow NumPy; division gives floats.
     da, db = (<object>values(<Tensor>a)).dtype, (<object>values(<Tensor>b)).dtype
     if da != db:
-        common = db if db.kind == "f" else np.result_type(da, db)
+        common = da if da.kind == "f" else db if db.kind == "f" else np.result_type(da, db)
         a, b = (<Tensor>a).to(common), (<Tensor>b).to(common)
     elif da.kind != "f" and (kind is arithmetic.Div or da.kind == "b"):
         common = np.float32 if kind is arithmetic.Div else np.int64
@@ -228,11 +234,13 @@ cdef object binary(object kind, str op, object a, object b):
 
 cdef object compare(object ufunc, str op, Tensor a, object b):
     """A comparison: a bool tensor, no gradient."""
-    other = operand(b, a, op)
+    # NumPy compares a Python int with any integers rightly, also one that their dtype cannot hold.
+    plain = isinstance(b, (bool, int)) and a.dtype.kind != "f"
+    other = b if plain else operand(b, a, op)
     if other is NotImplemented:
         return NotImplemented
     try:
-        return wrap(own_copy(np.asarray(ufunc(values(a), values(<Tensor>other)))), None, 0)
+        return wrap(own_copy(np.asarray(ufunc(values(a), b if plain else values(<Tensor>other)))), None, 0)
     except ValueError:
         raise ShapeError(f"{op}: shapes {a.shape} and {other.shape} cannot be broadcast together") from None
 
@@ -255,10 +263,13 @@ cdef class Tensor:
 
     __array_ufunc__ = None                       # ndarray + tensor calls our __radd__
 
-    def __cinit__(self, data=None, requires_grad=False, *args, **kwargs):
-        if data is None:
-            return
-        self._array = values(<Tensor>data) if isinstance(data, Tensor) else values(<Tensor>from_numpy(data))
+    def __cinit__(self, data=(), requires_grad=False, *args, **kwargs):
+        if isinstance(data, Tensor):
+            self._array = values(<Tensor>data)
+        elif isinstance(data, np.ndarray):
+            self._array = checked_external(data)
+        elif data is not None:                   # None: `wrap` fills the array in
+            self._array = values(<Tensor>tensor(data))
         if requires_grad:
             self.requires_grad = True
 
@@ -468,7 +479,8 @@ cdef class Tensor:
             return self
         if self.node is not None and target in FLOATS:
             return run(arithmetic.Cast(target), (self,))
-        return wrap(own_copy(np.asarray((<object>values(self)).astype(target))), None, 0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return wrap(own_copy(np.asarray((<object>values(self)).astype(target))), None, 0)
 
     def float(self):
         """The tensor in float32."""
@@ -513,7 +525,7 @@ cdef class Tensor:
             (<object>g)[...] = 1
         else:
             if not isinstance(gradient, Tensor):
-                gradient = from_numpy(np.asarray(gradient))
+                gradient = tensor(gradient, self.dtype if isinstance(gradient, (int, float)) else None)
             if gradient.shape != self.shape or gradient.dtype != self.dtype:
                 raise ShapeError(f"backward: gradient must have shape {self.shape} and dtype {self.dtype}; "
                                  f"got {gradient.shape} and {gradient.dtype}")
@@ -547,6 +559,8 @@ cdef class Tensor:
         return binary(arithmetic.Div, "div", other, self)
 
     def __pow__(self, other, modulo):
+        if modulo is not None:
+            return NotImplemented
         return binary(arithmetic.Pow, "pow", self, other)
 
     def __rpow__(self, other, modulo):
@@ -569,6 +583,8 @@ cdef class Tensor:
         return run(linear.MatMul(), (self, operand(other, self, "matmul")))
 
     def __rmatmul__(self, other):
+        if not isinstance(other, (Tensor, np.ndarray)):
+            return NotImplemented
         return run(linear.MatMul(), (operand(other, self, "matmul"), self))
 
     def __eq__(self, other):
@@ -723,7 +739,10 @@ cdef class Tensor:
     # -- in place --
 
     cdef object write(self, str op, object result):
-        """Put the values of `result` (a Tensor) into this tensor's memory; it takes over the result's place in the graph."""
+        """Put the values of `result` (a Tensor) into this tensor's memory; it takes over the result's place in the graph.
+
+        A constant written over a recorded tensor cuts it off: it requires no gradient any more.
+        """
         cdef ndarray a = values(self), b = values(<Tensor>result)
         cdef Block block = block_of(a)
         cdef Tensor other = <Tensor>result
@@ -819,8 +838,10 @@ cdef class Tensor:
             raise ArgumentError("__setitem__: the tensor's memory is read-only")
         try:
             (<object>a)[plain_index(index)] = (<object>values(<Tensor>value)) if isinstance(value, Tensor) else value
+        except IndexError as error:
+            raise IndexError(f"__setitem__: {error}; the tensor has shape {self.shape}") from None
         except ValueError as error:
-            raise ShapeError(f"__setitem__: {error}") from None
+            raise ArgumentError(f"__setitem__: value does not fit: {error}") from None
         block.version += 1
 
     # -- copies --
@@ -883,6 +904,8 @@ cdef object plain_index(object index):
 cpdef object as_dtype(str op, object dtype):
     """`dtype` as a NumPy dtype that tinynet has, in native byte order."""
     try:
+        if dtype is None:
+            raise TypeError
         d = np.dtype(dtype).newbyteorder("=")
     except TypeError:
         raise DTypeError(f"{op}: dtype must be a NumPy dtype or its name; got {dtype!r}") from None
@@ -926,7 +949,8 @@ def tensor(data, dtype=None, requires_grad=False):
     if dtype is None:
         dtype = source.dtype
     target = as_dtype("tensor", dtype)
-    a = own_copy(source.astype(target, copy=False))
+    with np.errstate(over="ignore", invalid="ignore"):
+        a = own_copy(source.astype(target, copy=False))
     cdef Tensor t = wrap(a, None, 0)
     if requires_grad:
         t.requires_grad = True
@@ -954,6 +978,11 @@ def from_numpy(a):
     a : ndarray
         Of a dtype that tinynet has, in native byte order, any strides.
     """
+    return wrap(checked_external(a), None, 0)
+
+
+cdef ndarray checked_external(object a):
+    """An array from outside as one over a block."""
     if not isinstance(a, np.ndarray):
         raise DTypeError(f"from_numpy: a must be an ndarray; got {type(a).__name__}")
     as_dtype("from_numpy", a.dtype)
@@ -961,7 +990,7 @@ def from_numpy(a):
         raise DTypeError(f"from_numpy: a must be in native byte order; got {a.dtype.str} (tinynet.tensor converts it)")
     if not a.flags.aligned:
         raise ArgumentError("from_numpy: a must be aligned in memory; tinynet.tensor makes a copy that is")
-    return wrap(wrap_external(a), None, 0)
+    return wrap_external(a)
 
 
 def cat(tensors, dim=0):
@@ -978,9 +1007,9 @@ def cat(tensors, dim=0):
 
 def arrays_of(params):
     """The arrays of a sequence of tensors, sharing memory."""
-    return [values(<Tensor>p) for p in params]
+    return [values(<Tensor?>p) for p in params]
 
 
 def grads_of(params):
     """The gradient arrays of a sequence of leaves; None where there is none."""
-    return [(<Leaf>(<Tensor>p).node).grad if isinstance((<Tensor>p).node, Leaf) else None for p in params]
+    return [(<Leaf>(<Tensor?>p).node).grad if isinstance((<Tensor?>p).node, Leaf) else None for p in params]

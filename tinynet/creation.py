@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from tinynet import _tensor
 from tinynet._tensor import Tensor, as_dtype, tensor
-from tinynet.errors import ArgumentError
+from tinynet.errors import ArgumentError, DTypeError
 from tinynet.random import Generator, draw
 
 
@@ -29,31 +29,48 @@ def _make(op: str, array: np.ndarray, dtype: DTypeLike, requires_grad: bool) -> 
     return tensor(array, dtype=as_dtype(op, dtype), requires_grad=requires_grad)
 
 
-def _filled(op: str, sizes: tuple[int, ...], value: float | None, dtype: DTypeLike, requires_grad: bool) -> Tensor:
-    t = _tensor.empty(sizes, as_dtype(op, dtype))
+def _float_dtype(op: str, dtype: DTypeLike) -> Any:
+    target = as_dtype(op, np.float32 if dtype is None else dtype)
+    if target.kind != "f":
+        raise DTypeError(f"{op}: dtype must be float32 or float64; got {target}")
+    return target.type
+
+
+def _filled(
+    op: str, sizes: tuple[int, ...], value: float | None, dtype: DTypeLike, requires_grad: bool
+) -> Tensor:
+    t = _tensor.empty(sizes, as_dtype(op, np.float32 if dtype is None else dtype))
     if value is not None:
         t.numpy()[...] = value
     return t.requires_grad_() if requires_grad else t
 
 
-def full(size: int | tuple[int, ...], fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def full(
+    size: int | tuple[int, ...], fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of shape `size` filled with one value; its dtype is float32, int64 or bool after the value, unless given."""
     if dtype is None:
-        dtype = np.bool_ if isinstance(fill_value, bool) else np.int64 if isinstance(fill_value, int) else np.float32
+        dtype = (
+            np.bool_
+            if isinstance(fill_value, bool)
+            else np.int64
+            if isinstance(fill_value, int)
+            else np.float32
+        )
     return _filled("full", _sizes("full", (size,)), fill_value, dtype, requires_grad)
 
 
-def zeros(*size: Any, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+def zeros(*size: Any, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros."""
     return _filled("zeros", _sizes("zeros", size), 0, dtype, requires_grad)
 
 
-def ones(*size: Any, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+def ones(*size: Any, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
     return _filled("ones", _sizes("ones", size), 1, dtype, requires_grad)
 
 
-def empty(*size: Any, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+def empty(*size: Any, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose values are not set (they may be anything)."""
     return _filled("empty", _sizes("empty", size), None, dtype, requires_grad)
 
@@ -70,20 +87,20 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DT
 
 
 def rand(
-    *size: Any, dtype: DTypeLike = np.float32, generator: Generator | None = None, requires_grad: bool = False
+    *size: Any, dtype: DTypeLike = None, generator: Generator | None = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor of numbers drawn uniformly from [0, 1)."""
-    target = as_dtype("rand", dtype)
-    return _make("rand", draw(generator).random(_sizes("rand", size), np.dtype(target).type), dtype, requires_grad)
+    target = _float_dtype("rand", dtype)
+    return _make("rand", draw(generator).random(_sizes("rand", size), target), target, requires_grad)
 
 
 def randn(
-    *size: Any, dtype: DTypeLike = np.float32, generator: Generator | None = None, requires_grad: bool = False
+    *size: Any, dtype: DTypeLike = None, generator: Generator | None = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor of numbers drawn from the standard normal distribution."""
-    target = as_dtype("randn", dtype)
+    target = _float_dtype("randn", dtype)
     return _make(
-        "randn", draw(generator).standard_normal(_sizes("randn", size), np.dtype(target).type), dtype, requires_grad
+        "randn", draw(generator).standard_normal(_sizes("randn", size), target), target, requires_grad
     )
 
 
@@ -102,7 +119,9 @@ def ones_like(input: Tensor, *, dtype: DTypeLike = None, requires_grad: bool = F
     return ones(input.shape, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad)
 
 
-def full_like(input: Tensor, fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Tensor, fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False
+) -> Tensor:
     """One value in the shape and dtype of a tensor."""
     return full(
         input.shape, fill_value, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad

@@ -11,7 +11,9 @@ from tinynet.errors import ArgumentError, GraphError
 from tinynet.random import Generator
 
 
-def _outputs(function: Callable[..., Tensor | tuple[Tensor, ...]], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _outputs(
+    function: Callable[..., Tensor | tuple[Tensor, ...]], inputs: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
     y = function(*inputs)
     return y if isinstance(y, tuple) else (y,)
 
@@ -83,17 +85,20 @@ def gradcheck(
 
     def loss() -> float:
         with no_grad():
-            return sum(float((y.numpy() * v).sum()) for y, v in zip(_outputs(function, tensors), weights, strict=True))
+            results = zip(_outputs(function, tensors), weights, outputs, strict=True)
+            return sum(float((y.numpy() * v).sum()) for y, v, recorded in results if recorded.requires_grad)
 
     for (i, t), gradient in zip(checked, analytical, strict=True):
         x = t.detach().numpy()
         for index in np.ndindex(t.shape):
             kept = x[index]
-            x[index] = kept + eps
-            above = loss()
-            x[index] = kept - eps
-            below = loss()
-            x[index] = kept
+            try:
+                x[index] = kept + eps
+                above = loss()
+                x[index] = kept - eps
+                below = loss()
+            finally:
+                x[index] = kept
             numerical = (above - below) / (2 * eps)
             if not abs(gradient[index] - numerical) <= atol + rtol * abs(numerical):
                 if not raise_exception:

@@ -13,6 +13,7 @@ measured.
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass
 
@@ -77,14 +78,17 @@ class Images:
     ----------
     name : str
         "mnist", "fashion-mnist" or "digits".
-    x, x_test : numpy.ndarray of shape (N, 784), float32
+    x : numpy.ndarray of shape (N, 784), uint8
+        0 or 1.  Bytes, which the loader turns into floats batch by batch: that and a gather of 60 rows take
+        12 us, a gather from four times as many bytes 18 us.
+    x_test : numpy.ndarray of shape (N, 784), float32
         0 or 1.
     y, y_test : numpy.ndarray of shape (N,), int64
         0..9.
     """
 
     name: str
-    x: npt.NDArray[np.float32]
+    x: npt.NDArray[np.uint8]
     y: npt.NDArray[np.int64]
     x_test: npt.NDArray[np.float32]
     y_test: npt.NDArray[np.int64]
@@ -92,8 +96,18 @@ class Images:
     @classmethod
     def of(cls, training: ImageDataset, test: ImageDataset) -> Images:
         """Make binary rows of both parts of a data set."""
-        return cls(
-            training.name, training.flat(THRESHOLD), training.labels, test.flat(THRESHOLD), test.labels
+        x = training.flat(THRESHOLD).astype(np.uint8)
+        return cls(training.name, x, training.labels, test.flat(THRESHOLD), test.labels)
+
+    def loader(self, batch_size: int, seed: int) -> DataLoader:
+        """Return a loader of shuffled training batches: x (B, 784) float32, y (B,) int64."""
+        return DataLoader(
+            TensorDataset(self.x, self.y),
+            batch_size,
+            shuffle=True,
+            drop_last=True,
+            seed=seed,
+            transform=lambda x, y: (x.astype(np.float32), y),
         )
 
 
@@ -107,10 +121,8 @@ class Run:
 
 def population(images: Images, settings: Settings) -> list[Tensor]:
     """Return the fixed batches (B, 784) over which the population statistics are taken."""
-    loader = DataLoader(
-        TensorDataset(images.x), settings.batch_size, shuffle=True, drop_last=True, seed=POPULATION_SEED
-    )
-    return [batch for (batch,), _ in zip(loader, range(settings.population_batches), strict=False)]
+    loader = images.loader(settings.batch_size, POPULATION_SEED)
+    return [x for x, _ in itertools.islice(loader, settings.population_batches)]
 
 
 def train_network(images: Images, settings: Settings, seed: int, *, batch_norm: bool, label: str = "") -> Run:
@@ -137,9 +149,6 @@ def train_network(images: Images, settings: Settings, seed: int, *, batch_norm: 
     start = time.perf_counter()
     model = mnist_mlp(batch_norm=batch_norm, weight_std=settings.std, generator=Generator(seed))
     last_sigmoid = [module for module in model.modules() if isinstance(module, Sigmoid)][-1]
-    loader = DataLoader(
-        TensorDataset(images.x, images.y), settings.batch_size, shuffle=True, drop_last=True, seed=seed
-    )
     batches = population(images, settings) if batch_norm else []
     history = History()
 
@@ -155,7 +164,7 @@ def train_network(images: Images, settings: Settings, seed: int, *, batch_norm: 
         model,
         optimizer,
         CrossEntropyLoss(),
-        loader,
+        images.loader(settings.batch_size, seed),
         settings.steps,
         measure=measure,
         every=settings.every,

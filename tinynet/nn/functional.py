@@ -117,7 +117,9 @@ def cross_entropy(
         If shapes or dtypes do not fit, or a label is no class.
     """
     if isinstance(target, Tensor) and target.dtype.kind == "f":
-        raise NotImplementedError("cross_entropy: target given as probabilities is not supported; give class labels")
+        raise NotImplementedError(
+            "cross_entropy: target given as probabilities is not supported; give class labels"
+        )
     return apply(CrossEntropy(ignore_index, reduction, label_smoothing), input, target, weight)
 
 
@@ -172,7 +174,11 @@ def batch_norm(
 
 
 def dropout(
-    x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, generator: Generator | None = None
+    x: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Zero each element with probability p and scale the others by 1 / (1 - p).
 

@@ -12,7 +12,7 @@ _REDUCTIONS = ("mean", "sum", "none")
 
 
 class CrossEntropyLoss(Module):
-    """Cross-entropy of logits against class indices or class probabilities; see `functional.cross_entropy`.
+    """Cross-entropy of logits against class indices; see `functional.cross_entropy`.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class CrossEntropyLoss(Module):
         self.label_smoothing = _check.real("CrossEntropyLoss", "label_smoothing", label_smoothing, 0, 1)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Loss of logits `input` (N, C) for `target` (N,) int64, or (N, C) probabilities.
+        """Loss of logits `input` (N, C) for class indices `target` (N,), int64.
 
         Returns
         -------

@@ -15,7 +15,7 @@ from tinynet.ops.memory cimport new_array, new_like, new_like_as, same_layout
 
 import numpy as np
 
-from tinynet.errors import ShapeError
+from tinynet.errors import ArgumentError, ShapeError
 
 import_array()
 
@@ -165,10 +165,12 @@ cdef class Pow(Op):
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray a = inputs[0], b = inputs[1]
-        check_float("pow", "a", a)
         cdef ndarray y = binary_output("pow", a, b) if out is None else out
-        with quiet():
-            np.power(a, b, y)
+        try:
+            with quiet():
+                np.power(a, b, y)
+        except ValueError as error:      # an integer to a negative power
+            raise ArgumentError(f"pow: {error}") from None
         self.save((a, b, y if self.needs[1] else None))
         return y
 

@@ -9,8 +9,8 @@ microsecond, where threadpoolctl's context manager costs over twenty.
 """
 
 import ctypes
+import os
 
-import scipy.linalg.cython_blas
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdint cimport int64_t
 
@@ -23,22 +23,26 @@ ctypedef void (*dgemm_t)(char*, char*, int64_t*, int64_t*, int64_t*, double*, do
                          double*, int64_t*) noexcept nogil
 
 
-cdef void* routine(name) except NULL:
-    """The address of one of SciPy's BLAS routines."""
-    capsule = scipy.linalg.cython_blas.__pyx_capi__[name]
-    return PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule))
-
-
-cdef sgemm_t sgemm = <sgemm_t>routine("sgemm")
-cdef dgemm_t dgemm = <dgemm_t>routine("dgemm")
-
 ctypedef int (*get_threads_t)() noexcept nogil
 ctypedef void (*set_threads_t)(int) noexcept nogil
 
+cdef sgemm_t sgemm = NULL
+cdef dgemm_t dgemm = NULL
 cdef get_threads_t get_threads = NULL
 cdef set_threads_t set_threads = NULL
+cdef object library_info = None
 
-LARGEST = 2**31 - 1                  # extents and strides must fit BLAS's int; checked by the ops before the GIL goes
+
+cdef int load_blas() except -1:
+    """Find the routines, at the first product that needs them: importing scipy.linalg takes longer than all of tinynet."""
+    global sgemm, dgemm, library_info
+    if dgemm == NULL:
+        import scipy.linalg.cython_blas
+        capsules = scipy.linalg.cython_blas.__pyx_capi__
+        sgemm = <sgemm_t>PyCapsule_GetPointer(capsules["sgemm"], PyCapsule_GetName(capsules["sgemm"]))
+        dgemm = <dgemm_t>PyCapsule_GetPointer(capsules["dgemm"], PyCapsule_GetName(capsules["dgemm"]))
+        library_info = find_limit()
+    return 0
 
 
 cdef void gemm(int itemsize, bint trans_a, bint trans_b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, double alpha,
@@ -69,33 +73,31 @@ cdef void blas_serial_end(int former) noexcept nogil:
         set_threads(former)
 
 
-def _find_limit():
-    """Look up OpenBLAS's thread setter in the library that cython_blas is linked to."""
+cdef object find_limit():
+    """Look up the thread setter of the OpenBLAS that SciPy's BLAS calls end in; its description, or None."""
     global get_threads, set_threads
     cdef size_t address
     import threadpoolctl
-    for info in threadpoolctl.threadpool_info():
-        if info["internal_api"] != "openblas" or "scipy" not in info["filepath"]:
-            continue
+    found = [info for info in threadpoolctl.threadpool_info() if info["internal_api"] == "openblas"]
+    # NumPy's wheels carry a copy of their own (numpy.libs); a system's OpenBLAS serves both.
+    found.sort(key=lambda info: "numpy" in os.path.basename(os.path.dirname(info["filepath"])))
+    for info in found[:1]:
         library = ctypes.CDLL(info["filepath"])
-        for prefix in ("scipy_", ""):
-            for suffix in ("", "64_"):
-                setter = getattr(library, f"{prefix}openblas_set_num_threads{suffix}", None)
-                getter = getattr(library, f"{prefix}openblas_get_num_threads{suffix}", None)
-                if setter is not None and getter is not None:
-                    address = ctypes.cast(setter, ctypes.c_void_p).value
-                    set_threads = <set_threads_t><void*>address
-                    address = ctypes.cast(getter, ctypes.c_void_p).value
-                    get_threads = <get_threads_t><void*>address
-                    return info
+        for name in ("scipy_openblas_{}_num_threads", "scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads"):
+            setter = getattr(library, name.format("set"), None)
+            getter = getattr(library, name.format("get"), None)
+            if setter is not None and getter is not None:
+                address = ctypes.cast(setter, ctypes.c_void_p).value
+                set_threads = <set_threads_t><void*>address
+                address = ctypes.cast(getter, ctypes.c_void_p).value
+                get_threads = <get_threads_t><void*>address
+                return info
     return None
 
 
-_info = _find_limit()
-
-
 def blas_info():
-    """Name and version of the BLAS in use, and whether its threads can be limited by symbol."""
-    if _info is None:
+    """Name and version of the BLAS in use, and whether its threads can be limited."""
+    load_blas()
+    if library_info is None:
         return "SciPy's BLAS (threads not limited)"
-    return f"OpenBLAS {_info.get('version')} ({_info.get('architecture')}, from SciPy)"
+    return f"OpenBLAS {library_info.get('version')} ({library_info.get('architecture')}, from SciPy)"

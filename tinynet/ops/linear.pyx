@@ -18,6 +18,7 @@ float64 goes to BLAS.  float32 goes to the panels: with AVX2 or AVX-512 they wer
 60x10x100 to 2048^3 (docs/performance.md, `python -m benchmarks gemm`); with narrower vectors only for small products.
 """
 
+from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange, threadid
 from numpy cimport (
     NPY_FLOAT, PyArray_DATA, PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray,
@@ -25,7 +26,7 @@ from numpy cimport (
 )
 
 from tinynet._graph cimport Op
-from tinynet.ops.blas cimport blas_serial_begin, blas_serial_end, gemm
+from tinynet.ops.blas cimport blas_serial_begin, blas_serial_end, gemm, load_blas
 from tinynet.ops.checks cimport blas_extent, check_float, check_ndim, check_same_dtype, shape_of
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport contiguous, is_dense, new_array, new_like
@@ -43,7 +44,13 @@ cdef double narrow_panels_up_to = 1e6
 
 cdef enum:
     CHUNK = 96                           # rows or columns of a BLAS call at least: each call packs all of the other operand
+    MOMENT = 2000000000                  # multiply-adds that one thread does in about 50 ms
     ROWS = 480                           # rows of a piece: a multiple of every tile height, long against packing a panel
+
+
+cdef Py_ssize_t batch_of(double work, int threads) noexcept:
+    """How many pieces of `work` multiply-adds to run before looking for signals: Ctrl-C must not wait longer than a moment."""
+    return threads * max(<Py_ssize_t>(MOMENT / (work + 1.0)), 1)
 
 
 ctypedef struct Matrix:
@@ -109,8 +116,13 @@ cdef int panels(float* c, Matrix a, Matrix b, const float* bias, Py_ssize_t m, P
     cdef npy_intp size = threads * k * K.panel
     cdef ndarray scratch = new_array(1, &size, NPY_FLOAT)       # one packed panel (k, panel) per thread
     cdef float* packed = <float*>PyArray_DATA(scratch)
-    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        panel_piece(c, a, b, bias, packed + threadid() * k * K.panel, m, n, k, ldc, accumulate, i)
+    cdef Py_ssize_t batch = batch_of(<double>min(m, ROWS) * K.panel * k, threads), first = 0, last
+    while first < pieces:
+        last = min(first + batch, pieces)
+        for i in prange(first, last, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            panel_piece(c, a, b, bias, packed + threadid() * k * K.panel, m, n, k, ldc, accumulate, i)
+        PyErr_CheckSignals()
+        first = last
     return 0
 
 
@@ -133,15 +145,21 @@ cdef void blas_piece(int itemsize, char* c, Matrix a, Matrix b, Py_ssize_t m, Py
 
 cdef int blas(int itemsize, char* c, Matrix a, Matrix b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t ldc,
               bint accumulate) except -1:
-    """c (m, n) = a b (+ c) in at most SLOTS chunks of rows or columns."""
-    cdef Py_ssize_t longer = max(m, n), i
-    cdef Py_ssize_t chunk = max((longer + SLOTS - 1) // SLOTS, CHUNK)
-    cdef int threads = team(<double>m * n * k)
-    cdef int former = blas_serial_begin()
-    for i in prange((longer + chunk - 1) // chunk, nogil=True, schedule="static", num_threads=threads,
-                    use_threads_if=threads > 1):
-        blas_piece(itemsize, c, a, b, m, n, k, ldc, accumulate, chunk, i)
-    blas_serial_end(former)
+    """c (m, n) = a b (+ c) in about SLOTS chunks of rows or columns."""
+    cdef Py_ssize_t longer = max(m, n), i, first = 0, last
+    cdef double line = <double>min(m, n) * k                    # multiply-adds of one row or column
+    cdef Py_ssize_t chunk = max(min((longer + SLOTS - 1) // SLOTS, <Py_ssize_t>(MOMENT / line) + 1), CHUNK)
+    cdef Py_ssize_t pieces = (longer + chunk - 1) // chunk
+    cdef int threads = team(<double>m * n * k), former
+    cdef Py_ssize_t batch = batch_of(line * chunk, threads)
+    while first < pieces:
+        last = min(first + batch, pieces)
+        former = blas_serial_begin()
+        for i in prange(first, last, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+            blas_piece(itemsize, c, a, b, m, n, k, ldc, accumulate, chunk, i)
+        blas_serial_end(former)
+        PyErr_CheckSignals()
+        first = last
     return 0
 
 
@@ -161,6 +179,7 @@ cdef int product(str op, ndarray c, ndarray a, bint ta, ndarray b, bint tb, ndar
     if itemsize == 4 and <double>m * n * k <= (panels_up_to if K.panel >= 16 else min(panels_up_to, narrow_panels_up_to)):
         return panels(<float*>PyArray_DATA(c), ma, mb, <const float*>PyArray_DATA(bias) if bias is not None else NULL, m, n, k,
                       n, accumulate)
+    load_blas()
     blas_extent(op, max(m, n, k))
     if bias is not None:
         (<object>c)[...] = bias

@@ -12,6 +12,7 @@ cdef class Block:
 
 cdef ndarray new_array(int nd, npy_intp* shape, int dtype)
 cdef ndarray new_strided(int nd, npy_intp* shape, npy_intp* strides, int dtype)
+cdef ndarray repeated(ndarray x, tuple shape, tuple strides)
 cdef ndarray new_like(ndarray x)
 cdef ndarray new_like_as(ndarray x, int dtype)
 cdef ndarray own_copy(ndarray x)

@@ -193,6 +193,18 @@ cdef ndarray new_array(int nd, npy_intp* shape, int dtype):
     return new_strided(nd, shape, NULL, dtype)
 
 
+cdef ndarray repeated(ndarray x, tuple shape, tuple strides):
+    """A read-only view of x with these strides (in bytes), some of which are 0: x broadcast to `shape`."""
+    cdef npy_intp[LARGEST_DIMS] sizes, steps
+    cdef int d, nd = len(shape)
+    for d in range(nd):
+        sizes[d], steps[d] = shape[d], strides[d]
+    cdef ndarray a = PyArray_New(&PyArray_Type, nd, sizes, PyArray_TYPE(x), steps, PyArray_DATA(x), 0, NPY_ARRAY_ALIGNED, NULL)
+    Py_INCREF(x)
+    PyArray_SetBaseObject(a, x)
+    return a
+
+
 cdef ndarray new_like(ndarray x):
     """An uninitialised array of x's shape and dtype, in x's order of axes."""
     return new_like_as(x, PyArray_TYPE(x))

@@ -9,7 +9,7 @@ from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_TYPE, impor
 from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast
 from tinynet.ops.checks cimport axis_of, check_same_dtype, shape_of
-from tinynet.ops.memory cimport block_of, contiguous, new_array, new_like, new_strided
+from tinynet.ops.memory cimport block_of, contiguous, new_array, new_like, new_strided, repeated
 
 import numpy as np
 
@@ -29,7 +29,8 @@ cdef class Reshape(Op):
 
     cdef object forward(self, tuple inputs, ndarray out):
         self.x = inputs[0]
-        cdef Py_ssize_t known = 1, unknown = -1, i
+        cdef Py_ssize_t unknown = -1, i
+        cdef object known = 1
         cdef list shape = []
         for i in range(len(self.shape)):
             if not hasattr(self.shape[i], "__index__"):
@@ -41,7 +42,7 @@ cdef class Reshape(Op):
             elif n < 0:
                 raise ShapeError(f"reshape: shape must hold sizes of at least 0 and at most one -1; got {self.shape}")
             else:
-                known *= n
+                known *= n               # a Python int: it may exceed 64 bits
         cdef Py_ssize_t size = PyArray_SIZE(self.x)
         if unknown >= 0 and known > 0 and size % known == 0:
             shape[unknown] = size // known
@@ -102,10 +103,10 @@ cdef class BroadcastTo(Op):
     cdef object forward(self, tuple inputs, ndarray out):
         self.x = inputs[0]
         try:
-            return np.lib.stride_tricks.as_strided(self.x, self.shape, np.broadcast_to(self.x, self.shape).strides,
-                                                   writeable=False)
-        except ValueError:
+            strides = np.broadcast_to(self.x, self.shape).strides
+        except (ValueError, TypeError):
             raise ShapeError(f"broadcast_to: x of shape {shape_of(self.x)} cannot be repeated to {self.shape}") from None
+        return repeated(self.x, self.shape, strides)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         return (unbroadcast(gy, self.x),)
@@ -188,6 +189,7 @@ cdef class Index(Op):
 
     cdef object forward(self, tuple inputs, ndarray out):
         self.x = inputs[0]
+        parts = self.index if isinstance(self.index, tuple) else (self.index,)
         cdef object picked
         try:
             picked = (<object>self.x)[self.index]
@@ -198,6 +200,9 @@ cdef class Index(Op):
             if not isinstance(picked, ndarray):          # a single element: NumPy gives a scalar
                 picked = (<object>self.x)[(self.index if isinstance(self.index, tuple) else (self.index,)) + (Ellipsis,)]
             return picked
+        if self.needs[0]:
+            # The caller may change index arrays before backward.
+            self.index = tuple([np.array(p) if isinstance(p, (ndarray, list)) else p for p in parts])
         picked = np.asarray(picked)
         y = new_array(picked.ndim, PyArray_DIMS(picked), PyArray_TYPE(self.x))
         (<object>y)[...] = picked

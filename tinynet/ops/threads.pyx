@@ -22,7 +22,11 @@ cdef extern from *:
     """
     int TN_OPENMP_BUILT
 
+cdef enum:
+    MOST_THREADS = 1024
+
 cdef int threads = 1
+cdef bint forked = False             # in a child of fork: OpenMP's workers are gone
 cdef double serial_work = SERIAL_WORK
 
 
@@ -40,22 +44,23 @@ def set_num_threads(n):
     """Set the number of threads that parallel loops use.
 
     Results do not depend on it: sums are split by shape and combined in a fixed order, so every number of threads gives
-    the same bits.  In a build without OpenMP only 1 is possible, and other values leave it at 1.
+    the same bits.  In a build without OpenMP, and in a child process after a fork, only 1 is possible, and
+    other values leave it at 1.
 
     Parameters
     ----------
     n : int
-        At least 1.
+        In [1, 1024].
 
     Raises
     ------
     ArgumentError
-        If `n` is not a positive integer.
+        If `n` is not such an integer.
     """
     global threads
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ArgumentError(f"set_num_threads: n must be a positive integer; got {n!r}")
-    threads = n if TN_OPENMP_BUILT else 1
+    if isinstance(n, bool) or not hasattr(n, "__index__") or not 1 <= n.__index__() <= MOST_THREADS:
+        raise ArgumentError(f"set_num_threads: n must be an integer in [1, {MOST_THREADS}]; got {n!r}")
+    threads = n.__index__() if TN_OPENMP_BUILT and not forked else 1
 
 
 def openmp_built():
@@ -116,8 +121,8 @@ def _physical_cores():
 
 
 def _after_fork():
-    global threads
-    threads = 1
+    global threads, forked
+    threads, forked = 1, True
 
 
 set_num_threads(default_num_threads())

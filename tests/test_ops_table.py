@@ -1,0 +1,198 @@
+"""Every op against its reference: values and gradients over layouts, threads and dtypes (rows: ops_cases.py)."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ops_cases import CASES, DROPOUT_P, Array, Case, Shapes, draw
+from ops_running import LAYOUTS, assert_near, largest, leaf, run
+from tinynet._graph import Op
+
+import tinynet as tn
+from tinynet import ops
+from tinynet.nn import functional as F
+
+DTYPES = (np.float32, np.float64)
+ABSTRACT = {"Activation"}  # gives no function of its own
+
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
+
+
+def eps_of(*dtypes: object) -> float:
+    return max(float(np.finfo(d).eps) for d in dtypes)
+
+
+def subclasses(kind: type) -> set[type]:
+    return {kind, *(s for k in kind.__subclasses__() for s in subclasses(k))}
+
+
+# ---- the table is complete -----------------------------------------------------------------------
+
+
+def test_every_op_has_a_row() -> None:
+    for module in pkgutil.iter_modules(ops.__path__, "tinynet.ops."):
+        importlib.import_module(module.name)
+    in_library = {k for k in subclasses(Op) if k.__module__.startswith("tinynet") and k is not Op}
+    missing = {k.__name__ for k in in_library} - ABSTRACT - {c.op.__name__ for c in CASES}
+    assert not missing, f"without a row in ops_cases.py: {sorted(missing)}"
+
+
+def test_every_door_has_a_row() -> None:
+    rows = {c.name.split("_")[0] for c in CASES} | {c.node for c in CASES}
+    missing = [name for name in F.__all__ if name not in rows]
+    assert not missing, f"without a row in ops_cases.py: {missing}"
+
+
+def test_names_of_rows_are_unique() -> None:
+    assert len({c.name for c in CASES}) == len(CASES)
+
+
+@each_case
+def test_door_records_its_op(case: Case, rng: np.random.Generator) -> None:
+    """The door ends in a node of its op, whose backward gives each input a gradient of its shape and dtype."""
+    leaves = [leaf(a) for a in case.draw(rng, case.shapes[0])]
+    y = case.door(*leaves)
+    assert y.grad_fn is not None
+    assert y.grad_fn.name == (case.node or case.op.__name__.lower())
+    y.backward(tn.ones(y.shape, dtype=y.dtype))
+    for t in leaves:
+        assert t.grad is not None
+        assert (t.grad.shape, t.grad.dtype) == (t.shape, t.dtype)
+        assert np.isfinite(t.grad.numpy()).all()
+
+
+# ---- values ---------------------------------------------------------------------------------------
+
+
+@each_dtype
+@each_case
+def test_values_and_gradients_in_every_layout(
+    case: Case, dtype: type, threads: int, rng: np.random.Generator
+) -> None:
+    """Values against the reference, gradients against those of the same values in C order."""
+    for shapes in case.shapes:
+        arrays = case.draw(rng, shapes, dtype)
+        check(case, shapes, "C", arrays, None)
+        for name, lay in LAYOUTS.items():
+            laid = [lay(a) for a in arrays]
+            if all(a is None for a in laid):
+                continue
+            check(case, shapes, name, [a if b is None else b for a, b in zip(arrays, laid, strict=True)], lay)
+
+
+def check(case: Case, shapes: Shapes, layout: str, arrays: list[Array], lay: object) -> None:
+    what = f"{case.name} of {shapes} in layout {layout}"
+    plain = [np.array(a, a.dtype.newbyteorder("="), order="C") for a in arrays]
+    before = [a.copy() for a in plain]
+    expected = case.reference(*(a.astype(np.float64) for a in plain))
+    weights = np.random.default_rng(zlib.crc32(what.encode())).standard_normal(expected.shape)
+    cotangent = np.asarray(weights, case_dtype(case, plain[0].dtype))
+    laid = lay(cotangent) if lay is not None else None
+    y, gradients = run(case, arrays, cotangent if laid is None else laid)
+    _, wanted = run(case, plain, cotangent if laid is None else np.array(laid, cotangent.dtype, order="C"))
+    eps = eps_of(y.dtype, plain[0].dtype)
+    if case.random and layout != "C":  # which elements stay depends on the layout in memory
+        expected, wanted = masked(y, plain[0], cotangent if laid is None else laid)
+    assert y.dtype == cotangent.dtype, what
+    size = np.abs(expected) if case.elementwise else largest(expected, *plain)
+    assert_near(y, expected, eps, case.ulps, size, what)
+    for i, (g, h) in enumerate(zip(gradients, wanted, strict=True)):
+        assert g.dtype == plain[i].dtype, what
+        size = max(largest(h), case.floor * largest(cotangent))
+        assert_near(g, h.astype(np.float64), eps, case.grad_ulps, size, f"gradient {i} of {what}")
+    for a, b in zip(plain, before, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=f"{what} changed its input")
+
+
+def case_dtype(case: Case, dtype: np.dtype) -> np.dtype:
+    """The dtype of the output."""
+    if case.name != "cast":
+        return dtype
+    return np.dtype(np.float64 if dtype == np.float32 else np.float32)
+
+
+def masked(y: Array, x: Array, g: Array) -> tuple[Array, list[Array]]:
+    """What dropout gives for the mask that y shows, in which both kinds occur."""
+    kept = y != 0.0
+    if x.size > 50:
+        assert 0.2 < kept.mean() < 0.95
+    scale = 1.0 / (1.0 - DROPOUT_P)
+    return np.where(kept, x.astype(np.float64) * scale, 0.0), [np.where(kept, g.astype(np.float64) * scale, 0.0)]
+
+
+# ---- gradients ------------------------------------------------------------------------------------
+
+
+def directional_error(case: Case, arrays: list[Array], rng: np.random.Generator) -> float:
+    """The relative error of d/dh sum c f(x + h v): c and v random, f the reference, five-point differences."""
+    reference = case.reference
+    shape = reference(*arrays).shape
+    c = np.asarray(rng.standard_normal(shape), np.float32).astype(np.float64)
+    directions = [rng.standard_normal(a.shape) for a in arrays]
+    cotangent = c.astype(case_dtype(case, np.dtype(np.float64)))
+    _, gradients = run(case, [a.copy() for a in arrays], cotangent)
+    analytical = sum(float((g * v).sum()) for g, v in zip(gradients, directions, strict=True))
+    size = sum(float(np.abs(g * v).sum()) for g, v in zip(gradients, directions, strict=True))
+
+    def loss(h: float) -> float:
+        return float((c * reference(*(a + h * v for a, v in zip(arrays, directions, strict=True)))).sum())
+
+    h = 2e-4
+    numerical = (8.0 * (loss(h) - loss(-h)) - (loss(2 * h) - loss(-2 * h))) / (12.0 * h)
+    # a sum that cancels to next to nothing is measured against a hundredth of its terms
+    return abs(analytical - numerical) / max(abs(numerical), 0.01 * size, 1e-5 * float(np.abs(c).sum()))
+
+
+@each_case
+def test_directional_gradient(case: Case, rng: np.random.Generator) -> None:
+    for shapes in case.shapes:
+        arrays = case.draw(rng, shapes)
+        if all(a.size for a in arrays):
+            error = directional_error(case, arrays, rng)
+            assert error <= 1e-6, f"{case.name} of {shapes}: relative error {error:.3g}"
+
+
+@each_case
+def test_float32_gradients_follow_float64(case: Case, rng: np.random.Generator) -> None:
+    for shapes in (*case.shapes, case.large):
+        arrays = case.draw(rng, shapes)
+        shape = case.door(*(tn.from_numpy(a) for a in arrays)).shape
+        cotangent = draw(rng, shape, "normal")
+        kinds = [(d, case_dtype(case, np.dtype(d))) for d in DTYPES]
+        single, double = (run(case, [a.astype(d) for a in arrays], cotangent.astype(out)) for d, out in kinds)
+        for i, (g, h) in enumerate(zip(single[1], double[1], strict=True)):
+            size = max(largest(h), case.floor * largest(cotangent))
+            what = f"gradient {i} of {case.name} of {shapes}"
+            assert_near(g, h.astype(np.float64), eps_of(np.float32), case.grad_ulps, size, what)
+
+
+sides = st.integers(1, 9)
+
+
+@settings(max_examples=40)
+@given(n=sides, c=st.integers(1, 35), k=st.integers(1, 35), seed=st.integers(0, 2**32 - 1))
+def test_gradients_of_any_shape(n: int, c: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for name, shapes in {
+        "mul": ((n, c), (c,)),
+        "linear": ((n, c), (k, c), (k,)),
+        "matmul": ((n, c), (c, k)),
+        "matmul_T": ((c, n), (k, c)),
+        "sigmoid": ((n, c),),
+        "log_softmax": ((n, c),),
+        "cross_entropy": ((n, c),),
+        "bn_train": ((n + 1, c, k), (c,), (c,)),
+        "sum_dim": ((n, c, k),),
+        "index": ((n + 1, c, k),),
+    }.items():
+        case = next(x for x in CASES if x.name == name)
+        arrays = case.draw(rng, shapes)
+        tolerance = 1e-5 if name == "bn_train" and n * k == 1 else 1e-6  # two values: nearly a step function
+        assert directional_error(case, arrays, rng) <= tolerance, (name, shapes)
