@@ -6,11 +6,13 @@ which means something only on a quiet machine.
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 Function = Callable[[], object]
 
@@ -95,13 +97,28 @@ def alternate(
 
 
 @contextmanager
-def tinynet_threads(count: int) -> Iterator[None]:
-    """tinynet with `count` threads inside the block."""
+def use_threads(count: int) -> Iterator[None]:
+    """Both libraries (PyTorch only if it is there) with `count` threads inside the block."""
     import tinynet as tn
 
     former = tn.get_num_threads()
     tn.set_num_threads(count)
+    torch: Any = None
+    if not torch_missing():
+        import torch
+
+        torch_former = torch.get_num_threads()
+        torch.set_num_threads(count)
     try:
         yield
     finally:
         tn.set_num_threads(former)
+        if torch is not None:
+            torch.set_num_threads(torch_former)
+
+
+def torch_missing() -> str:
+    """A line for the reader if PyTorch is not installed, else an empty string."""
+    if importlib.util.find_spec("torch") is not None:
+        return ""
+    return "PyTorch is not installed: only tinynet's own numbers follow (pip install torch)."

@@ -25,7 +25,9 @@ static void column_sum_f32(double *sum, const float *x, ptrdiff_t rows, ptrdiff_
     }
 }
 
-/* Within a block, shifted by its first row o:  d_i = x_i - o,  mean = o + sum d / nb,  M2 = sum d^2 - (sum d)^2 / nb.
+/* Within a block of nb rows, which the first run leaves in the L1 cache for the second:
+ *     o = x_0 + sum (x_i - x_0) / nb          close to the mean, rounded to float32
+ *     d_i = x_i - o,  mean = o + sum d / nb,  M2 = sum d^2 - (sum d)^2 / nb.
  * Blocks merge as in scalar.c (Chan, Golub & LeVeque 1983). */
 static void bn_statistics_f32(double *mean, double *m2, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld) {
     EACH_VECTOR_OF_COLUMNS(c) {
@@ -34,6 +36,9 @@ static void bn_statistics_f32(double *mean, double *m2, const float *x, ptrdiff_
             ptrdiff_t nb = block_rows(first, rows);
             const float *b = x + first * ld + j;
             vf o = load_n(b, width), s = {0}, q = {0};
+            for (ptrdiff_t i = 0; i < nb; i++) s += load_n(b + i * ld, width) - o;
+            o += s / (float)nb;
+            s = (vf){0};
             for (ptrdiff_t i = 0; i < nb; i++) {
                 vf d = load_n(b + i * ld, width) - o;
                 s += d;

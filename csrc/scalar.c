@@ -75,6 +75,9 @@ static void bn_statistics_f32(double *mean, double *m2, const float *x, ptrdiff_
             ptrdiff_t nb = rows - first < TN_ROW_BLOCK ? rows - first : TN_ROW_BLOCK;
             const float *b = x + first * ld + j;
             float origin = b[0], s = 0.0f, q = 0.0f;
+            for (ptrdiff_t i = 0; i < nb; i++) s += b[i * ld] - origin;
+            origin += s / (float)nb; /* near the block's mean, also where the first row is an outlier */
+            s = 0.0f;
             for (ptrdiff_t i = 0; i < nb; i++) {
                 float d = b[i * ld] - origin;
                 s += d;

@@ -60,8 +60,8 @@ typedef struct tn_kernels {
     /* ---- columns of a matrix x (rows, c): sums over rows, in double over blocks of TN_ROW_BLOCK rows --------------- */
     /* sum[j] = sum over rows of x[., j] */
     void (*column_sum_f32)(double *sum, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld);
-    /* mean[j] and m2[j] = sum over rows of (x[., j] - mean[j])^2.  Each block is shifted by its first row, so that
-     * a mean of 1e4 with a standard deviation of 1e-2 loses nothing; blocks are merged in order.  rows >= 1. */
+    /* mean[j] and m2[j] = sum over rows of (x[., j] - mean[j])^2.  Each block is shifted by its own mean, so
+     * that a mean of 1e4 with a standard deviation of 1e-2 loses nothing; blocks are merged in order.  rows >= 1. */
     void (*bn_statistics_f32)(double *mean, double *m2, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld);
     /* y = (x - center) * scale + shift, per column */
     void (*bn_apply_f32)(float *y, const float *x, const float *center, const float *scale, const float *shift,

@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import numpy.typing as npt
     from matplotlib.axes import Axes
@@ -45,7 +47,7 @@ Runs = dict[int, dict[str, "Run"]]  # seed -> name of the network -> run
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; on a bad option argparse prints why and exits with code 2."""
 
-    def integer(least: int) -> object:
+    def integer(least: int) -> Callable[[str], int]:
         def convert(text: str) -> int:
             try:
                 value = int(text.replace(",", ""))
@@ -57,7 +59,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
         return convert
 
-    def number(positive: bool) -> object:
+    def number(positive: bool) -> Callable[[str], float]:
         def convert(text: str) -> float:
             try:
                 value = float(text)

@@ -12,20 +12,24 @@ import tinynet as tn
 # ---- layouts -------------------------------------------------------------------------------------
 
 
-def fortran(a: Array) -> Array:
-    return np.asfortranarray(a).reshape(a.shape, order="F")
+def fortran(a: Array) -> Array | None:
+    return np.asfortranarray(a) if a.ndim else None
 
 
-def negative(a: Array) -> Array:
+def negative(a: Array) -> Array | None:
+    if a.ndim == 0:
+        return None
     return np.flip(np.ascontiguousarray(np.flip(a)).reshape(a.shape))
 
 
-def gaps(a: Array) -> Array:
+def gaps(a: Array) -> Array | None:
     """Every other element of a larger array along each axis."""
+    if a.ndim == 0:
+        return None
     larger = np.full(tuple(2 * n + 1 for n in a.shape), 777.0, a.dtype)
     view = larger[tuple(slice(1, None, 2) for _ in a.shape)]
     view[...] = a
-    return np.asarray(view)
+    return view
 
 
 def zero_first(a: Array) -> Array | None:

@@ -1,4 +1,4 @@
-"""The machinery of the studies against independent computations: claims, measurements, files, training loop."""
+"""The machinery of the studies against independent computations: claims, measures, files, training."""
 
 from __future__ import annotations
 
@@ -325,7 +325,7 @@ class TestFiles:
     def test_import_is_cheap_and_extras_are_named(self):
         code = (
             "import sys, tinynet.experiments.mnist_study; "
-            "bad = {'matplotlib', 'tqdm', 'sklearn', 'pandas'} & set(sys.modules); sys.exit(str(bad) if bad else 0)"
+            "bad = {'matplotlib', 'tqdm', 'sklearn'} & set(sys.modules); sys.exit(str(bad) if bad else 0)"
         )
         variables = {"PYTHONPATH": str(Path(tn.__file__).parent.parent)}
         subprocess.run([sys.executable, "-c", code], check=True, env=variables, timeout=60)
@@ -398,7 +398,7 @@ class TestTrain:
 
 
 def history_of(accuracies: dict[int, float], middle: float) -> History:
-    """Measurements with these accuracies, whose 50th percentile runs from 0 to `middle` in each of three units."""
+    """Measurements with these accuracies; the 50th percentile of three units runs from 0 to `middle`."""
     history = History()
     for step, accuracy in accuracies.items():
         shift = middle * step / max(accuracies)
@@ -495,7 +495,7 @@ class TestTrainNetwork:
         assert runs[0].seconds > 0
 
     def test_inputs_of_the_last_sigmoid_are_normalised(self, images):
-        """After one step BN's output has, over the population, mean about beta = 0 and variance about gamma^2 = 1."""
+        """After one step BN's output has, over the population, mean about 0 and variance about 1."""
         pytest.importorskip("tqdm")
         settings = Settings(steps=1, batch_size=20, population_batches=15)
         history = train_network(images, settings, 0, batch_norm=True).history

@@ -1,4 +1,4 @@
-"""Every op against its reference: values and gradients over layouts, threads and dtypes (rows: ops_cases.py)."""
+"""Every op against its reference: values and gradients over layouts, threads, dtypes (see ops_cases.py)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_names_of_rows_are_unique() -> None:
 
 @each_case
 def test_door_records_its_op(case: Case, rng: np.random.Generator) -> None:
-    """The door ends in a node of its op, whose backward gives each input a gradient of its shape and dtype."""
+    """The door ends in a node of its op; backward gives each input a gradient of its shape and dtype."""
     leaves = [leaf(a) for a in case.draw(rng, case.shapes[0])]
     y = case.door(*leaves)
     assert y.grad_fn is not None
@@ -123,15 +123,15 @@ def masked(y: Array, x: Array, g: Array) -> tuple[Array, list[Array]]:
     kept = y != 0.0
     if x.size > 50:
         assert 0.2 < kept.mean() < 0.95
-    scale = 1.0 / (1.0 - DROPOUT_P)
-    return np.where(kept, x.astype(np.float64) * scale, 0.0), [np.where(kept, g.astype(np.float64) * scale, 0.0)]
+    scale = np.float64(1.0 / (1.0 - DROPOUT_P))
+    return np.where(kept, x * scale, 0.0), [np.where(kept, g * scale, 0.0)]
 
 
 # ---- gradients ------------------------------------------------------------------------------------
 
 
 def directional_error(case: Case, arrays: list[Array], rng: np.random.Generator) -> float:
-    """The relative error of d/dh sum c f(x + h v): c and v random, f the reference, five-point differences."""
+    """The relative error of d/dh sum c f(x + h v); c, v random, f the reference, five-point differences."""
     reference = case.reference
     shape = reference(*arrays).shape
     c = np.asarray(rng.standard_normal(shape), np.float32).astype(np.float64)
@@ -147,7 +147,8 @@ def directional_error(case: Case, arrays: list[Array], rng: np.random.Generator)
     h = 2e-4
     numerical = (8.0 * (loss(h) - loss(-h)) - (loss(2 * h) - loss(-2 * h))) / (12.0 * h)
     # a sum that cancels to next to nothing is measured against a hundredth of its terms
-    return abs(analytical - numerical) / max(abs(numerical), 0.01 * size, 1e-5 * float(np.abs(c).sum()))
+    floor = max(0.01 * size, 1e-5 * float(np.abs(c).sum()), 1e-30)
+    return abs(analytical - numerical) / max(abs(numerical), floor)
 
 
 @each_case
@@ -188,11 +189,10 @@ def test_gradients_of_any_shape(n: int, c: int, k: int, seed: int) -> None:
         "sigmoid": ((n, c),),
         "log_softmax": ((n, c),),
         "cross_entropy": ((n, c),),
-        "bn_train": ((n + 1, c, k), (c,), (c,)),
+        "bn_train": ((n + 4, c, k), (c,), (c,)),
         "sum_dim": ((n, c, k),),
         "index": ((n + 1, c, k),),
     }.items():
         case = next(x for x in CASES if x.name == name)
         arrays = case.draw(rng, shapes)
-        tolerance = 1e-5 if name == "bn_train" and n * k == 1 else 1e-6  # two values: nearly a step function
-        assert directional_error(case, arrays, rng) <= tolerance, (name, shapes)
+        assert directional_error(case, arrays, rng) <= 1e-6, (name, shapes)

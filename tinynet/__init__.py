@@ -1,7 +1,8 @@
 """tinynet: train small networks on the CPUs you have, and read how it works.
 
-Names, argument order and defaults follow PyTorch.  The layers of the package, from the bottom: `ops` (memory, threads, one
-class per operation), the graph, `Tensor`, `nn`, then `optim`, `data`, `io`, `models`, and on top `bn` and `experiments`.
+Names, argument order and defaults follow PyTorch.  The layers of the package, from the bottom: `ops` (memory,
+threads, one class per operation), the graph, `Tensor`, `nn`, then `optim`, `data`, `io`, `models`, and on top
+`bn` and `experiments`.
 """
 
 from __future__ import annotations

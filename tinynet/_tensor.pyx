@@ -175,7 +175,7 @@ def apply(Op op not None, *inputs):
 
 
 cdef object operand(object x, Tensor like, str op):
-    """x as a Tensor to be combined with `like`: numbers and integer arrays take like's dtype; NotImplemented if x is no number."""
+    """x as a Tensor to be combined with `like`, whose dtype numbers and integer arrays take; NotImplemented for other things."""
     cdef ndarray a = values(like), b
     dtype = (<object>a).dtype
     if isinstance(x, Tensor):

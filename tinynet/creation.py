@@ -1,7 +1,7 @@
 """Functions that make tensors: filled with one value, a sequence, or random numbers.
 
-Shapes are given as ints or as one tuple; the default dtype is float32.  Random numbers come from a `Generator`, the default
-one if none is given.
+Shapes are given as ints or as one tuple; the default dtype is float32.  Random numbers come from a
+`Generator`, the default one if none is given.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _filled(
 def full(
     size: int | tuple[int, ...], fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False
 ) -> Tensor:
-    """A tensor of shape `size` filled with one value; its dtype is float32, int64 or bool after the value, unless given."""
+    """A tensor filled with one value; its dtype is float32, int64 or bool after the value, unless given."""
     if dtype is None:
         dtype = (
             np.bool_
@@ -76,7 +76,7 @@ def empty(*size: Any, dtype: DTypeLike = None, requires_grad: bool = False) -> T
 
 
 def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike = None) -> Tensor:
-    """The numbers start, start + step, ... below `end`; ``arange(end)`` starts at 0.  int64 for ints, else float32."""
+    """start, start + step, ... below `end` (``arange(end)`` starts at 0); int64 for ints, else float32."""
     if end is None:
         start, end = 0, start
     if step == 0:

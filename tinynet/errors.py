@@ -1,7 +1,7 @@
 """The exceptions of tinynet: one small tree.
 
-Every class derives from `TinynetError` and from the built-in exception that a user of NumPy or PyTorch would expect,
-so that both ``except tinynet.errors.ShapeError`` and ``except ValueError`` work.  A message has one form::
+Every class derives from `TinynetError` and from the built-in exception that a user of NumPy or PyTorch would
+expect: both ``except tinynet.errors.ShapeError`` and ``except ValueError`` work.  A message has one form::
 
     operation: argument must be <expected>; got <received>
 

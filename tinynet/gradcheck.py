@@ -29,8 +29,8 @@ def gradcheck(
 ) -> bool:
     """Compare the gradients that `backward` gives with central differences.
 
-    The outputs are combined with fixed random weights v into one number L = sum v y; dL/dx is then compared, element by
-    element, with (L(x + eps) - L(x - eps)) / (2 eps).
+    The outputs are combined with fixed random weights v into one number L = sum v y; dL/dx is then compared,
+    element by element, with (L(x + eps) - L(x - eps)) / (2 eps).
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Random numbers: a `Generator` whose every draw is a function of its seed and of how many draws came before.
 
-There is no hidden stream to advance: call number `c` of a generator with seed `s` gives the same numbers in any run, on any
-number of threads.  Its state is these two integers.
+There is no hidden stream to advance: call number `c` of a generator with seed `s` gives the same numbers in
+any run, on any number of threads.  Its state is these two integers.
 """
 
 from __future__ import annotations

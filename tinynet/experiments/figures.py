@@ -96,7 +96,8 @@ def figure_png(
 
     with matplotlib.rc_context(), io.BytesIO() as file:
         matplotlib.rcdefaults()  # a user's matplotlibrc does not change the figure
-        matplotlib.rcParams.update(STYLE)
+        settings: Any = matplotlib.rcParams  # a dict whose type lists every key
+        settings.update(STYLE)
         figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)

@@ -1,6 +1,7 @@
 """The doors of the ops, under PyTorch's names: one typed, documented function per op.
 
-Each makes an instance of the op's class (tinynet/ops) and runs it; equations, checks, forward and backward stand there.
+Each makes an instance of the op's class (tinynet/ops) and runs it; equations, checks, forward and backward
+stand there.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def relu(x: Tensor, inplace: bool = False) -> Tensor:
 
 
 def log_softmax(x: Tensor, dim: int) -> Tensor:
-    """y = x - log(sum of exp(x) along dim), computed so that logits of +-1e4 stay finite; float32 or float64."""
+    """y = x - log(sum of exp(x) along dim); finite also for logits of +-1e4; float32 or float64."""
     return apply(LogSoftmax(dim), x)
 
 

@@ -64,10 +64,10 @@ cdef class Activation(Op):
     cdef map2_t backward_f32
     cdef int cost                        # multiply-adds per element of the forward
 
-    cdef ndarray forward_f64(self, ndarray x):
+    cdef object forward_f64(self, ndarray x):
         raise NotImplementedError
 
-    cdef ndarray backward_f64(self, ndarray gy, ndarray y):
+    cdef object backward_f64(self, ndarray gy, ndarray y):
         raise NotImplementedError
 
     cdef object forward(self, tuple inputs, ndarray out):
@@ -98,10 +98,10 @@ cdef class Sigmoid(Activation):
     def __cinit__(self):
         self.forward_f32, self.backward_f32, self.cost = K.sigmoid_forward_f32, K.sigmoid_backward_f32, 24
 
-    cdef ndarray forward_f64(self, ndarray x):
+    cdef object forward_f64(self, ndarray x):
         return 1.0 / (1.0 + np.exp(np.negative(x)))
 
-    cdef ndarray backward_f64(self, ndarray gy, ndarray y):
+    cdef object backward_f64(self, ndarray gy, ndarray y):
         return gy * (y * (1.0 - y))
 
 
@@ -111,10 +111,10 @@ cdef class Tanh(Activation):
     def __cinit__(self):
         self.forward_f32, self.backward_f32, self.cost = K.tanh_forward_f32, K.tanh_backward_f32, 32
 
-    cdef ndarray forward_f64(self, ndarray x):
+    cdef object forward_f64(self, ndarray x):
         return np.tanh(x)
 
-    cdef ndarray backward_f64(self, ndarray gy, ndarray y):
+    cdef object backward_f64(self, ndarray gy, ndarray y):
         return gy * (1.0 - y * y)
 
 
@@ -124,8 +124,8 @@ cdef class ReLU(Activation):
     def __cinit__(self):
         self.forward_f32, self.backward_f32, self.cost = K.relu_forward_f32, K.relu_backward_f32, 4
 
-    cdef ndarray forward_f64(self, ndarray x):
+    cdef object forward_f64(self, ndarray x):
         return np.maximum(x, 0.0)
 
-    cdef ndarray backward_f64(self, ndarray gy, ndarray y):
+    cdef object backward_f64(self, ndarray gy, ndarray y):
         return np.where(y <= 0.0, 0.0, gy)

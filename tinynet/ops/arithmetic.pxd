@@ -1,3 +1,3 @@
 from numpy cimport ndarray
 
-cdef ndarray unbroadcast(ndarray g, ndarray x)
+cdef ndarray unbroadcast(object gradient, ndarray x)

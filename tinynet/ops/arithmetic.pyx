@@ -56,8 +56,9 @@ cdef bint fills(ndarray x, npy_intp* shape) noexcept:
     return True
 
 
-cdef ndarray unbroadcast(ndarray g, ndarray x):
-    """g summed over the axes along which x was repeated to reach g's shape."""
+cdef ndarray unbroadcast(object gradient, ndarray x):
+    """The gradient summed over the axes along which x was repeated to reach its shape."""
+    cdef ndarray g = np.asarray(gradient)      # NumPy makes scalars of arrays without axes
     cdef int extra = PyArray_NDIM(g) - PyArray_NDIM(x), d
     cdef list axes = list(range(extra))
     for d in range(PyArray_NDIM(x)):

@@ -1,4 +1,4 @@
-"""Dropout: elements are zeroed with probability p, the others scaled by 1 / (1 - p) (Srivastava et al. 2014, in its inverted form).
+"""Dropout: elements are zeroed with probability p, the others scaled by 1 / (1 - p) (Srivastava et al. 2014, inverted form).
 
 Whether an element stays is a function of (seed, call, its index in memory) through Philox4x32-10, so threads do not matter
 and nothing is saved: the backward draws the same numbers again.

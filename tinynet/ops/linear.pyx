@@ -21,7 +21,7 @@ float64 goes to BLAS.  float32 goes to the panels: with AVX2 or AVX-512 they wer
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange, threadid
 from numpy cimport (
-    NPY_FLOAT, PyArray_DATA, PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray,
+    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_NDIM, PyArray_DIMS, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray,
     npy_intp,
 )
 
@@ -29,12 +29,12 @@ from tinynet._graph cimport Op
 from tinynet.ops.blas cimport blas_serial_begin, blas_serial_end, gemm, load_blas
 from tinynet.ops.checks cimport blas_extent, check_float, check_ndim, check_same_dtype, shape_of
 from tinynet.ops.kernels cimport K
-from tinynet.ops.memory cimport contiguous, is_dense, new_array, new_like
+from tinynet.ops.memory cimport contiguous, new_array
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 
-import numpy as np
+from tinynet.errors import ShapeError
 
-from tinynet.errors import ArgumentError, ShapeError
+import numpy as np
 
 import_array()
 
@@ -209,7 +209,7 @@ cdef ndarray column_sum(ndarray x):
         np.add.reduce(x, axis=0, out=y)
         return y
     x = contiguous(x)
-    total = np.empty(k)
+    total = new_array(1, &k, NPY_DOUBLE)
     cdef double* sums = <double*>PyArray_DATA(total)
     cdef float* py = <float*>PyArray_DATA(y)
     cdef Py_ssize_t j

@@ -170,7 +170,8 @@ cdef size_t size_of(int dtype) except 0:
         return 1
     if dtype == NPY_INT16:
         return 2
-    raise DTypeError(f"tinynet: dtype must be float32, float64, int64, int32, int16, int8, uint32, uint8 or bool; got NumPy's type number {dtype}")
+    raise DTypeError("tinynet: dtype must be float32, float64, int64, int32, int16, int8, uint32, uint8 or bool; "
+                     f"got NumPy's type number {dtype}")
 
 
 cdef ndarray new_strided(int nd, npy_intp* shape, npy_intp* strides, int dtype):

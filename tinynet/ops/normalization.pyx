@@ -46,14 +46,17 @@ cdef enum:
 
 cdef ndarray as_rows(ndarray x):
     """x as a matrix (m, C) whose rows are contiguous: a view if x is (N, C) or channels-last, else a copy."""
-    cdef int nd = PyArray_NDIM(x)
+    cdef int nd = PyArray_NDIM(x), d
+    cdef Py_ssize_t m = 1, row, item = PyArray_ITEMSIZE(x)
     if nd > 2:
         x = (<object>x).transpose(0, *range(2, nd), 1)
-        return contiguous(x).reshape((-1, PyArray_DIMS(x)[nd - 1]))
-    if PyArray_DIMS(x)[1] > 1 and PyArray_STRIDES(x)[1] != PyArray_ITEMSIZE(x):
+        for d in range(nd - 1):
+            m *= PyArray_DIMS(x)[d]
+        return contiguous(x).reshape((m, PyArray_DIMS(x)[nd - 1]))
+    if PyArray_DIMS(x)[1] > 1 and PyArray_STRIDES(x)[1] != item:
         return contiguous(x)
-    if PyArray_DIMS(x)[0] > 1 and (PyArray_STRIDES(x)[0] < PyArray_DIMS(x)[1] * PyArray_ITEMSIZE(x)
-                                    or PyArray_STRIDES(x)[0] % PyArray_ITEMSIZE(x)):
+    row = PyArray_STRIDES(x)[0]
+    if PyArray_DIMS(x)[0] > 1 and (row < PyArray_DIMS(x)[1] * item or row % item):
         return contiguous(x)
     return x
 

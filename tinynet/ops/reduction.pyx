@@ -4,7 +4,7 @@
 once, so the error does not grow with the number of terms and the order of the axes does not matter.
 """
 
-from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_TYPE, import_array, ndarray, npy_intp
+from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport axis_of, check_float, shape_of

@@ -17,7 +17,7 @@ from numpy cimport (
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport axis_of, check_float, check_same_dtype, shape_of
 from tinynet.ops.kernels cimport K
-from tinynet.ops.memory cimport contiguous, matching, new_array, new_like
+from tinynet.ops.memory cimport contiguous, new_array, new_like
 from tinynet.ops.threads cimport team, tn_enter, tn_leave
 
 import numpy as np

@@ -11,8 +11,6 @@ from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport is_dense, matching, new_array, same_layout, touch
 from tinynet.ops.threads cimport team, tn_enter, tn_leave
 
-import numpy as np
-
 from tinynet.errors import ArgumentError, ShapeError
 
 import_array()

@@ -1,0 +1,144 @@
+"""Import time, installed size and peak memory: of fresh processes and of files, not of this process.
+
+    python -m benchmarks.footprint tinynet|torch|none
+
+is such a fresh process: five training steps, then the peak of its resident memory in bytes.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.report import BenchmarkError
+
+# What `pip install tinynet-cpu` brings beyond NumPy and SciPy, for a checkout that was built in place and is not installed.
+TINYNET_NEEDS = ("threadpoolctl", "safetensors")
+SHARED = {"numpy", "scipy"}
+PACKAGE_FILES = {".py", ".pyi", ".so", ".pyd", ".typed"}
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Median wall-clock and CPU seconds of an import."""
+
+    wall: float
+    cpu: float
+
+
+def import_times(modules: Iterable[str], repeats: int, threads: int = 1) -> dict[str, Seconds]:
+    """Import each module in fresh processes, in turn, `repeats` times after one that warms the file cache."""
+    program = (
+        "import time; w, c = time.perf_counter(), time.process_time(); import {}; "
+        "print(time.perf_counter() - w, time.process_time() - c)"
+    )
+    found: dict[str, list[tuple[float, float]]] = {module: [] for module in modules}
+    for number in range(repeats + 1):
+        for module, times in found.items():
+            wall, cpu = fresh("-c", program.format(module), threads=threads).split()
+            if number:
+                times.append((float(wall), float(cpu)))
+    return {
+        module: Seconds(statistics.median(wall for wall, _ in times), statistics.median(cpu for _, cpu in times))
+        for module, times in found.items()
+    }
+
+
+def peak_memory(library: str, threads: int = 1) -> int:
+    """Peak resident bytes (VmHWM) of a fresh process that made five training steps."""
+    return int(fresh("-m", "benchmarks.footprint", library, threads=threads))
+
+
+def fresh(*arguments: str, threads: int = 1) -> str:
+    """Run Python with these arguments; what it printed.  It finds this tinynet and these benchmarks."""
+    import tinynet
+
+    paths = [Path(__file__).parent.parent, Path(tinynet.__file__).parent.parent]
+    environment = dict(
+        os.environ, PYTHONPATH=os.pathsep.join(map(str, paths)), OMP_NUM_THREADS=str(threads)
+    )
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BenchmarkError(f"a fresh process failed: {' '.join(arguments)}\n{done.stderr.strip()}")
+    return done.stdout
+
+
+def package_size(name: str) -> int:
+    """Bytes of a package's files without byte code.  Of tinynet only what an installation holds, not its sources."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise BenchmarkError(f"package_size: {name} is not installed")
+    files = (path for path in Path(spec.origin).parent.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return sum(path.stat().st_size for path in files if name != "tinynet" or path.suffix in PACKAGE_FILES)
+
+
+def needs(distribution: str) -> set[str]:
+    """Names of the installed distributions that this one requires beyond NumPy and SciPy, directly or not."""
+    found: set[str] = set()
+    waiting = list(_required(distribution)) if distribution != "tinynet-cpu" else list(TINYNET_NEEDS)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in SHARED:
+            continue
+        try:
+            waiting += _required(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # required on other systems only
+        found.add(name)
+    return found
+
+
+def distribution_size(distribution: str) -> int:
+    """Bytes of all files that a distribution installed, without byte code."""
+    files = importlib.metadata.files(distribution) or []
+    paths = (Path(str(file.locate())) for file in files if file.suffix != ".pyc")
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def _required(distribution: str) -> list[str]:
+    """Direct requirements, without those of extras, as lower-case names."""
+    names = []
+    for line in importlib.metadata.requires(distribution) or []:
+        matched = re.match(r"[A-Za-z0-9._-]+", line)
+        if matched and "extra ==" not in line:
+            names.append(matched.group().lower())
+    return names
+
+
+def main(library: str) -> None:
+    """Five steps with one library ("none": only what both are compared with, NumPy and SciPy), then VmHWM."""
+    from benchmarks import networks
+
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    if library == "none":
+        import scipy.linalg
+
+        networks.weights()
+        assert scipy.linalg
+    else:
+        if library == "torch":
+            import torch
+
+            torch.set_num_threads(threads)
+        else:
+            import tinynet
+
+            tinynet.set_num_threads(threads)
+        trainer = networks.torch_trainer() if library == "torch" else networks.tinynet_trainer()
+        for _ in range(5):
+            trainer.step()
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            print(int(line.split()[1]) * 1024)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
