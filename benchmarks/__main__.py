@@ -53,11 +53,17 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("names", nargs="*", metavar="NAME", help="what to run; default: everything")
-    made.add_argument("--threads", type=threads_list, default=(1, 2), help="numbers of threads, as in 1,2 (default)")
+    made.add_argument(
+        "--threads", type=threads_list, default=(1, 2), help="numbers of threads, as in 1,2 (default)"
+    )
     made.add_argument("--quick", action="store_true", help="run through in seconds; the numbers mean nothing")
-    made.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, machine and versions there")
+    made.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the numbers, machine and versions there"
+    )
     made.add_argument("--data", type=Path, metavar="DIR", help="mnist_loop: folder to look in for MNIST")
-    made.add_argument("--steps", type=positive, default=5000, help="mnist_loop: updates per network (default 5000)")
+    made.add_argument(
+        "--steps", type=positive, default=5000, help="mnist_loop: updates per network (default 5000)"
+    )
     return made
 
 
@@ -73,7 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         about = machine.describe()
     except ImportError as error:
-        print(f"benchmarks: tinynet cannot be imported from here ({error}); build or install it first", file=sys.stderr)
+        print(
+            f"benchmarks: tinynet cannot be imported from here ({error}); build or install it first",
+            file=sys.stderr,
+        )
         return 2
     command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
     print(f"`{command}`\n")
@@ -82,7 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = Options(given.threads, given.quick, given.data, given.steps)
     if given.quick:
         print("\n--quick: the numbers below mean nothing.")
-    measured: dict[str, Any] = {"command": command, "time": time.strftime("%Y-%m-%d %H:%M:%S"), "machine": about}
+    measured: dict[str, Any] = {
+        "command": command,
+        "time": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "machine": about,
+    }
     failed = 0
     for name in given.names or BENCHMARKS:
         print(f"\n## {name}: {BENCHMARKS[name]}\n", flush=True)
@@ -100,7 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for note in result.notes:
             print(note)
         warning = machine.warning(watched)
-        print(warning or f"Load average {watched['load_average']:.1f} at the start; the machine was quiet.", flush=True)
+        print(
+            warning or f"Load average {watched['load_average']:.1f} at the start; the machine was quiet.",
+            flush=True,
+        )
         measured[name] = {**result.data, **watched}
     if given.json:
         given.json.write_text(json.dumps(measured, indent=2) + "\n")

@@ -14,13 +14,15 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.report import BenchmarkError
 
-# What `pip install tinynet-cpu` brings beyond NumPy and SciPy, for a checkout that was built in place and is not installed.
+# What an installation of tinynet brings beyond NumPy and SciPy (pyproject.toml); a checkout that was built in
+# place has no metadata to ask.
 TINYNET_NEEDS = ("threadpoolctl", "safetensors")
 SHARED = {"numpy", "scipy"}
 PACKAGE_FILES = {".py", ".pyi", ".so", ".pyd", ".typed"}
@@ -47,7 +49,9 @@ def import_times(modules: Iterable[str], repeats: int, threads: int = 1) -> dict
             if number:
                 times.append((float(wall), float(cpu)))
     return {
-        module: Seconds(statistics.median(wall for wall, _ in times), statistics.median(cpu for _, cpu in times))
+        module: Seconds(
+            statistics.median(wall for wall, _ in times), statistics.median(cpu for _, cpu in times)
+        )
         for module, times in found.items()
     }
 
@@ -61,18 +65,19 @@ def fresh(*arguments: str, threads: int = 1) -> str:
     """Run Python with these arguments; what it printed.  It finds this tinynet and these benchmarks."""
     import tinynet
 
-    paths = [Path(__file__).parent.parent, Path(tinynet.__file__).parent.parent]
-    environment = dict(
-        os.environ, PYTHONPATH=os.pathsep.join(map(str, paths)), OMP_NUM_THREADS=str(threads)
-    )
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    # tinynet first: beside these benchmarks there may be a folder of its sources that was never compiled.
+    paths = [Path(tinynet.__file__).parent.parent, Path(__file__).parent.parent]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, paths)), OMP_NUM_THREADS=str(threads))
+    with tempfile.TemporaryDirectory() as folder:  # Python looks for modules in the folder where it starts
+        command = [sys.executable, *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         raise BenchmarkError(f"a fresh process failed: {' '.join(arguments)}\n{done.stderr.strip()}")
     return done.stdout
 
 
 def package_size(name: str) -> int:
-    """Bytes of a package's files without byte code.  Of tinynet only what an installation holds, not its sources."""
+    """Bytes of a package's files without byte code; of tinynet only what is installed, not its sources."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise BenchmarkError(f"package_size: {name} is not installed")
@@ -114,15 +119,12 @@ def _required(distribution: str) -> list[str]:
 
 
 def main(library: str) -> None:
-    """Five steps with one library ("none": only what both are compared with, NumPy and SciPy), then VmHWM."""
+    """Five steps with one library ("none": NumPy alone makes the weights), then VmHWM."""
     from benchmarks import networks
 
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     if library == "none":
-        import scipy.linalg
-
         networks.weights()
-        assert scipy.linalg
     else:
         if library == "torch":
             import torch

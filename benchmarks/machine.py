@@ -69,7 +69,10 @@ class Watch:
         """Load average at the start, and the CPUs that other processes used on average since then."""
         passed = time.perf_counter() - self._wall
         others = (_busy_seconds() - self._busy) - (_own_seconds() - self._own)
-        return {"load_average": self.load, "others_cpus": round(max(0.0, others / passed), 2) if passed > 0 else 0.0}
+        return {
+            "load_average": self.load,
+            "others_cpus": round(max(0.0, others / passed), 2) if passed > 0 else 0.0,
+        }
 
 
 def warning(watched: dict[str, float]) -> str | None:

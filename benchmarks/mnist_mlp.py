@@ -1,8 +1,9 @@
-"""One training step of the MNIST network beside PyTorch's best mode; import time, installed size, peak memory.
+"""One training step of the MNIST network beside PyTorch's best mode; import time, size, peak memory.
 
-Both start from the same weights and see the same batch.  Before anything is timed, loss and gradients must agree; else the
-benchmark stops.  PyTorch runs eagerly (its best mode for a network this small) with each of its implementations of SGD; the
-fastest then runs in turn with tinynet (A B A B ...) in one process, so that a change of the machine's speed hits both.
+Both start from the same weights and see the same batch.  Before anything is timed, loss and gradients must
+agree; else the benchmark stops.  PyTorch runs eagerly (its best mode for a network this small) with each of
+its implementations of SGD; the fastest then runs in turn with tinynet (A B A B ...) in one process, so that
+a change of the machine's speed hits both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from benchmarks.networks import TORCH_MODES, Trainer, tinynet_trainer, torch_tra
 from benchmarks.report import BenchmarkError, Options, Result, Table, bytes_text, time_text
 from benchmarks.timing import alternate, torch_missing, use_threads
 
-# Relative differences allowed between two float32 computations that sum in different orders: of the loss, and of each
+# Relative differences allowed between float32 computations that sum in different orders: of the loss, and of each
 # parameter's gradient in the l2 norm.
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-4
 
@@ -30,8 +31,8 @@ def run(options: Options) -> Result:
     else:
         loss, gradient = compare(tinynet_trainer(), torch_trainer())
         result.notes.append(
-            f"Checked first: the losses differ by {loss:.1e} (allowed {LOSS_TOLERANCE:.0e}), the gradients by "
-            f"{gradient:.1e} at most (allowed {GRADIENT_TOLERANCE:.0e}), relatively."
+            f"Checked first, relative differences: loss {loss:.1e} (allowed {LOSS_TOLERANCE:.0e}), worst "
+            f"gradient {gradient:.1e} (allowed {GRADIENT_TOLERANCE:.0e})."
         )
         result.data["difference"] = {"loss": loss, "gradient": gradient}
     steps(options, result, with_torch=not without_torch)
@@ -56,8 +57,9 @@ def compare(ours: Trainer, theirs: Trainer) -> tuple[float, float]:
     # "not <=" so that NaN counts as different
     if not (loss_apart <= LOSS_TOLERANCE and gradient_apart <= GRADIENT_TOLERANCE):
         raise BenchmarkError(
-            f"mnist_mlp: tinynet and PyTorch must agree before they are timed; their losses differ by {loss_apart:.1e} "
-            f"(allowed {LOSS_TOLERANCE:.0e}), their gradients by {gradient_apart:.1e} (allowed {GRADIENT_TOLERANCE:.0e})"
+            f"mnist_mlp: tinynet and PyTorch must agree before they are timed; their losses differ by "
+            f"{loss_apart:.1e} (allowed {LOSS_TOLERANCE:.0e}), their gradients by {gradient_apart:.1e} "
+            f"(allowed {GRADIENT_TOLERANCE:.0e})"
         )
     return loss_apart, gradient_apart
 
@@ -126,7 +128,7 @@ def costs(options: Options, result: Result, *, with_torch: bool) -> None:
     plain = footprint.peak_memory("none") if sys.platform == "linux" else None
     rows.append(
         [
-            "NumPy (memory: and SciPy)",
+            "NumPy",
             time_text(times["numpy"].wall),
             time_text(times["numpy"].cpu),
             "",
@@ -137,7 +139,8 @@ def costs(options: Options, result: Result, *, with_torch: bool) -> None:
     header = ["", "import", "import, CPU", "package alone", "with needs*", "peak memory**"]
     result.tables.append(Table("Before the first step", header, rows))
     result.notes += [
-        f"* With all it requires beyond NumPy and SciPy: {'; '.join(_needs_text(*item) for item in needs.items())}.",
+        "* With all it requires beyond NumPy and SciPy: "
+        f"{'; '.join(_needs_text(*item) for item in needs.items())}.",
         "** Peak resident memory (VmHWM) of a fresh process with one thread after five steps.",
     ]
 

@@ -1,11 +1,14 @@
-"""The network that is timed, in both libraries, from the same weights: 784-100-100-100-10, BN and sigmoid, batch 60.
+"""The network that is timed, in both libraries, from the same weights: 784-100-100-100-10, BN and sigmoid,
+batch 60.
 
-A step is what a training loop does with one batch: forget the gradients, forward, loss, backward, SGD with momentum.
-Each library is imported by its own function alone, so that a fresh process can be measured with only one of them.
+A step is what a training loop does with one batch: forget the gradients, forward, loss, backward, SGD with
+momentum. Each library is imported by its own function alone, so that a fresh process can be measured with
+only one of them.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -48,15 +51,16 @@ def batch(sizes: tuple[int, ...] = SIZES, count: int = BATCH) -> Batch:
     """A fixed random batch."""
     rng = np.random.default_rng(0)
     return Batch(
-        rng.standard_normal((count, sizes[0]), dtype=np.float32), rng.integers(0, sizes[-1], count, dtype=np.int64)
+        rng.standard_normal((count, sizes[0]), dtype=np.float32),
+        rng.integers(0, sizes[-1], count, dtype=np.int64),
     )
 
 
 def weights(sizes: tuple[int, ...] = SIZES) -> Arrays:
-    """Parameters in the order of the layers: per hidden layer weight, gamma, beta; then weight and bias of the last."""
+    """Parameters in order: weight, gamma and beta of each hidden layer; weight and bias of the last."""
     rng = np.random.default_rng(1)
     arrays: Arrays = []
-    for fan_in, fan_out in zip(sizes[:-2], sizes[1:-1], strict=True):
+    for fan_in, fan_out in itertools.pairwise(sizes[:-1]):
         arrays.append(0.1 * rng.standard_normal((fan_out, fan_in), dtype=np.float32))
         arrays += [np.ones(fan_out, np.float32), np.zeros(fan_out, np.float32)]
     arrays.append(0.1 * rng.standard_normal((sizes[-1], sizes[-2]), dtype=np.float32))
@@ -82,7 +86,7 @@ def _trainer(library: Any, mode: dict[str, bool], sizes: tuple[int, ...], count:
     """The same source for both: tinynet's names are PyTorch's."""
     nn = library.nn
     layers: list[Any] = []
-    for fan_in, fan_out in zip(sizes[:-2], sizes[1:-1], strict=True):
+    for fan_in, fan_out in itertools.pairwise(sizes[:-1]):
         layers += [nn.Linear(fan_in, fan_out, bias=False), nn.BatchNorm1d(fan_out), nn.Sigmoid()]
     model = nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
     with library.no_grad():

@@ -1,4 +1,4 @@
-"""What a benchmark is given and what it gives back: options, tables in Markdown, and numbers for a JSON file."""
+"""What a benchmark is given and what it gives back: options, tables in Markdown, numbers for a JSON file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class BenchmarkError(Exception):
-    """A benchmark cannot be run, or both sides did not compute the same; the message is for the person who started it."""
+    """A benchmark cannot run, or both sides did not compute the same; the message is for who started it."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,7 @@ class Result:
 
 def time_text(seconds: float) -> str:
     """Seconds in the unit that suits, with three digits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
-            break
+    unit, size = ("s", 1.0) if seconds >= 1 else ("ms", 1e-3) if seconds >= 1e-3 else ("us", 1e-6)
     value = seconds / size
     return f"{value:.{max(0, 2 - len(str(int(value))) + 1)}f} {unit}"
 

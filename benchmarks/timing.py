@@ -1,7 +1,8 @@
-"""Clocks and samples: candidates are timed in turn (A B A B ...), so that a change of the machine's speed hits all alike.
+"""Clocks and samples: candidates are timed in turn (A B A B ...), so that a change of the machine's speed hits
+all alike.
 
-With one thread the clock is the thread's CPU time, which other processes hardly disturb; with more it is the wall clock,
-which means something only on a quiet machine.
+With one thread the clock is the thread's CPU time, which other processes hardly disturb; with more it is
+the wall clock, which means something only on a quiet machine.
 """
 
 from __future__ import annotations
@@ -88,11 +89,11 @@ def alternate(
         if number >= fewest and time.perf_counter() > end:
             break
         for name, function in candidates.items():
-            calls = range(repeats[name])
+            stretch = range(repeats[name])
             start = now()
-            for _ in calls:
+            for _ in stretch:
                 function()
-            found[name].append((now() - start) / len(calls))
+            found[name].append((now() - start) / len(stretch))
     return {name: Sample(tuple(values)) for name, values in found.items()}
 
 

@@ -3,7 +3,7 @@
  * The columns are taken VL at a time (`width` of them in the last vector).  Sums run over blocks of TN_ROW_BLOCK rows in
  * float32 and move on to double at the end of each block, in the order of the rows.
  */
-#define EACH_VECTOR_OF_COLUMNS(c)                                                     \
+#define EACH_VECTOR_OF_COLUMNS(c) \
     for (ptrdiff_t j = 0, width; j < (c) && (width = (c) - j < VL ? (c) - j : VL); j += VL)
 
 INLINE vd widen(vf v) { return __builtin_convertvector(v, vd); }

@@ -2,17 +2,17 @@
  *
  * MAP runs `body` for whole vectors and once more for the rest; there load_n/store_n touch only the n - i elements that
  * exist, and the arithmetic is the same, so an element's value does not depend on where it stands. */
-#define MAP(n, body)                             \
-    do {                                         \
-        ptrdiff_t i = 0;                         \
-        for (; i + VL <= (n); i += VL) {         \
-            const ptrdiff_t m = VL;              \
-            body                                 \
-        }                                        \
-        if (i < (n)) {                           \
-            const ptrdiff_t m = (n) - i;         \
-            body                                 \
-        }                                        \
+#define MAP(n, body)                     \
+    do {                                 \
+        ptrdiff_t i = 0;                 \
+        for (; i + VL <= (n); i += VL) { \
+            const ptrdiff_t m = VL;      \
+            body                         \
+        }                                \
+        if (i < (n)) {                   \
+            const ptrdiff_t m = (n) - i; \
+            body                         \
+        }                                \
     } while (0)
 
 static void sigmoid_forward_f32(float *y, const float *x, ptrdiff_t n) {

@@ -12,9 +12,12 @@
 /* b's columns are contiguous (bn == 1): copy.  b is transposed (bk == 1): VL x VL blocks are read along k and written
  * across; anything else: element by element. */
 static void gemm_pack_f32(float *p, const float *b, ptrdiff_t k, ptrdiff_t n, ptrdiff_t bk, ptrdiff_t bn) {
-    if (bn == 1 && n == PANEL) {
+    if (bn == 1) {
         for (ptrdiff_t l = 0; l < k; l++)
-            for (int v = 0; v < NV; v++) store(p + l * PANEL + v * VL, load(b + l * bk + v * VL));
+            for (ptrdiff_t j = 0; j < PANEL; j += VL)
+                store(p + l * PANEL + j, n - j >= VL ? load(b + l * bk + j)
+                                         : n > j     ? load_first(b + l * bk + j, n - j)
+                                                     : splat(0.0f));
         return;
     }
     ptrdiff_t l = 0;
@@ -59,11 +62,21 @@ INLINE void tile(const int rows, float *c, const float *a, const float *p, const
 static void gemm_panel_f32(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
                            ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate) {
     for (; m >= MR; m -= MR, a += MR * am, c += MR * ldc) tile(MR, c, a, p, bias, n, k, ldc, am, ak, accumulate);
-#define REST(rows) case rows: tile(rows, c, a, p, bias, n, k, ldc, am, ak, accumulate); break;
+#define REST(rows) \
+    case rows: tile(rows, c, a, p, bias, n, k, ldc, am, ak, accumulate); break;
     switch (m) {
-        REST(1) REST(2) REST(3) REST(4) REST(5)
+        REST(1)
+        REST(2)
+        REST(3)
+        REST(4)
+        REST(5)
 #if MR > 6
-        REST(6) REST(7) REST(8) REST(9) REST(10) REST(11)
+        REST(6)
+        REST(7)
+        REST(8)
+        REST(9)
+        REST(10)
+        REST(11)
 #endif
     default: break;
     }

@@ -33,8 +33,7 @@ static void log_softmax_backward_f32(float *gx, const float *gy, const float *y,
         vf s = {0};
         EACH_VECTOR_OF_COLUMNS(c) s += load_n(gy + j, width);
         float total = lanes_sum(s);
-        EACH_VECTOR_OF_COLUMNS(c)
-            store_n(gx + j, load_n(gy + j, width) - exp_v(load_n(y + j, width)) * total, width);
+        EACH_VECTOR_OF_COLUMNS(c) store_n(gx + j, load_n(gy + j, width) - exp_v(load_n(y + j, width)) * total, width);
     }
 }
 

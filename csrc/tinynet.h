@@ -68,7 +68,8 @@ typedef struct tn_kernels {
                          ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldy, ptrdiff_t ldx);
     /* sum_g[j] = sum gy[., j]; sum_gx[j] = sum gy[., j] * ((x[., j] - center[j]) * scale[j] + shift[j]) */
     void (*bn_reduce_f32)(double *sum_g, double *sum_gx, const float *gy, const float *x, const float *center,
-                          const float *scale, const float *shift, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg, ptrdiff_t ldx);
+                          const float *scale, const float *shift, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg,
+                          ptrdiff_t ldx);
     /* gx = a * gy + b * (x - center) + d, per column */
     void (*bn_backward_f32)(float *gx, const float *gy, const float *x, const float *center, const float *a,
                             const float *b, const float *d, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldo, ptrdiff_t ldg,

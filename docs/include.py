@@ -1,4 +1,4 @@
-"""Fills the code blocks of docs/*.md from the source files, so that a page never shows code that is not there any more.
+"""Fills the code blocks of docs/*.md from the source files: a page never shows code that is gone.
 
 A marker stands alone on a line, directly above a fenced block, whose content this script owns::
 
@@ -8,12 +8,12 @@ A marker stands alone on a line, directly above a fenced block, whose content th
     <!-- include: csrc/gemm.inc.h#tile -->
     <!-- include: csrc/tinynet.h#L-Packs columns..gemm_pack_f32 -->
 
-What follows the ``#`` is a class, function or method of a Python or Cython file, a function or macro of a C file (with the
-comment directly above it), or ``L-first..last``: the lines from the first that holds the text `first` to the next that holds
-the text `last`.
+What follows the ``#`` is a class, function or method of a Python or Cython file; a function or macro of a C
+file, which comes with the comment directly above it; or ``L-first..last``, the lines from the first that
+holds the text `first` to the next that holds the text `last`.
 
     python docs/include.py            rewrite the pages
-    python docs/include.py --check    change nothing; exit code 1 if a page is stale (tests/test_docs.py runs this)
+    python docs/include.py --check    change nothing; exit code 1 if a page is stale (a test runs this)
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def indentation(line: str) -> int:
 def end_of_signature(lines: list[str], start: int) -> int:
     depth = 0
     for i in range(start, len(lines)):
-        code = lines[i].split("#")[0]
+        code = re.sub(r"\"[^\"]*\"|'[^']*'", "", lines[i]).split("#")[0]
         depth += sum(code.count(c) for c in "([{") - sum(code.count(c) for c in ")]}")
         if depth == 0:
             return i

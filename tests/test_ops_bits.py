@@ -1,4 +1,4 @@
-"""Bit for bit: the same numbers on 1, 2 and 3 threads, in every run, and by either way of a matrix product."""
+"""Bit for bit: the same numbers on 1, 2 and 3 threads and in every run, by either way of a matrix product."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def on_threads(function: object, *args: object) -> list[list[Array]]:
 def assert_same_bits(results: list[list[Array]], what: str) -> None:
     for other in results[1:]:
         for i, (a, b) in enumerate(zip(results[0], other, strict=True)):
-            assert a.tobytes() == b.tobytes(), f"{what}: array {i} depends on the number of threads or the run"
+            assert a.tobytes() == b.tobytes(), f"{what}: array {i} depends on threads or run"
 
 
 def forward_and_backward(case: Case, arrays: list[Array], cotangent: Array) -> list[Array]:
@@ -63,7 +63,7 @@ def test_bits_of_every_op(case: Case, dtype: type, rng: np.random.Generator) -> 
         arrays = case.draw(rng, shapes, dtype)
         y, _ = run(case, arrays)
         cotangent = np.asarray(rng.standard_normal(y.shape), y.dtype)
-        assert_same_bits(on_threads(forward_and_backward, case, arrays, cotangent), f"{case.name} of {shapes}")
+        assert_same_bits(on_threads(forward_and_backward, case, arrays, cotangent), f"{case.name} {shapes}")
 
 
 @each_dtype

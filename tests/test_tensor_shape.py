@@ -124,7 +124,7 @@ def test_assignment():
     x[1, [0, 2]] = np.array([8, 9])
     assert x.tolist() == [[1, 5, 1], [8, 6, 9]]
     assert x._version == version + 4
-    with pytest.raises(ShapeError, match="__setitem__"):
+    with pytest.raises(ValueError, match="__setitem__"):
         x[0] = tn.ones(2)
     with pytest.raises(IndexError):
         x[2] = 1

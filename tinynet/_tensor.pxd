@@ -1,15 +1,5 @@
-from numpy cimport ndarray
-
-from tinynet._graph cimport Node, Op
+from tinynet._variable cimport Variable
 
 
-cdef class Tensor:
-    cdef ndarray _array
-    cdef Node node                              # None: no gradient; a Leaf: a leaf that wants one
-    cdef int index                              # which output of `node` this is
-    cdef object __weakref__
-    cdef object write(self, str op, object result)
-    cdef object old(self, object other)
-
-
-cdef ndarray values(Tensor t)
+cdef class Tensor(Variable):
+    pass

@@ -1,0 +1,473 @@
+"""The graph and its sweep: sums of gradients, freeing, errors, grad modes, and what must not be left behind."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet import nn
+from tinynet.errors import DTypeError, GraphError, ShapeError
+from tinynet.nn import functional as F
+
+# ---- sums of gradients ------------------------------------------------------------------------------------------------
+
+
+def test_a_diamond():
+    x = tn.tensor([1.0, 2.0], requires_grad=True)
+    a = x * 2.0
+    b, c = a * 3.0, a * a
+    (b + c).sum().backward()  # 6x + 4x^2
+    assert x.grad.tolist() == [14, 22]
+
+
+def test_a_ladder_of_diamonds_is_swept_once():
+    x = tn.tensor(1.0, dtype="float64", requires_grad=True)
+    y = x
+    for _ in range(60):
+        y = y + y  # 2^60 paths, 60 nodes
+    y.backward()
+    assert x.grad.item() == 2.0**60
+
+
+@pytest.mark.parametrize(
+    ("f", "expected"),
+    [
+        (lambda x: x + x, [2, 2]),
+        (lambda x: x - x, [0, 0]),
+        (lambda x: x * x, [2, 4]),
+        (lambda x: x / x, [0, 0]),
+        (lambda x: tn.cat([x, x]), [2, 2]),
+        (lambda x: x.reshape(1, 2) @ x.reshape(2, 1), [2, 4]),
+        (lambda x: F.linear(x[None], x[None]), [2, 4]),
+    ],
+)
+def test_one_tensor_twice_in_one_op(f, expected):
+    x = tn.tensor([1.0, 2.0], requires_grad=True)
+    f(x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), expected, atol=1e-6)
+
+
+def test_a_gradient_shared_by_several_consumers_is_not_overwritten():
+    # Add hands one and the same array to both operands; the consumers further up then add their own to it.
+    a, b, c = (tn.tensor([v, v], requires_grad=True) for v in (1.0, 2.0, 3.0))
+    s = a + b
+    t = s + c
+    u = t + a
+    (u + t + s).sum().backward()
+    assert a.grad.tolist() == [4, 4]
+    assert b.grad.tolist() == [3, 3]
+    assert c.grad.tolist() == [2, 2]
+
+
+def test_leaves_do_not_share_a_gradient():
+    a, b = tn.ones(2, requires_grad=True), tn.ones(2, requires_grad=True)
+    g = tn.tensor([1.0, 2.0])
+    (a + b).backward(g)
+    a.grad.mul_(10)
+    assert b.grad.tolist() == [1, 2]
+    assert g.tolist() == [1, 2]
+    c = tn.ones(2, requires_grad=True)
+    c.backward(g)
+    c.grad.mul_(10)
+    assert g.tolist() == [1, 2]
+
+
+def test_the_given_gradient_is_left_alone():
+    x = tn.ones(2, 3, requires_grad=True)
+    g = tn.ones(2, 3)
+    for f in (lambda: x + x, lambda: x.reshape(2, 3), lambda: x.clone() + x, lambda: x.T.T + x):
+        f().backward(g)
+        f().backward(g)
+    assert g.tolist() == np.ones((2, 3)).tolist()
+
+
+def test_sums_into_what_a_linear_layer_has_collected(threads):
+    """Three layers on one input: their gradients meet in one array, where only the sweep holds it."""
+    rng = np.random.default_rng(0)
+    x = tn.tensor(rng.standard_normal((5, 4)), requires_grad=True)
+    ws = [tn.tensor(rng.standard_normal((3, 4))) for _ in range(3)]
+    h = x * 1.0
+    kept = h.detach().numpy().copy()
+    total = sum(F.linear(h, w).sum() for w in ws)
+    (total + h.sum()).backward()
+    expected = sum(w.numpy().sum(0) for w in ws) + 1
+    np.testing.assert_allclose(x.grad.numpy(), np.broadcast_to(expected, (5, 4)), rtol=1e-12)
+    np.testing.assert_array_equal(h.detach().numpy(), kept)
+
+
+def test_gradients_accumulate_over_backwards():
+    x = tn.tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    first = x.grad
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [4, 8]
+    assert x.grad is first  # one gradient tensor per leaf, added to in place
+    x.grad = None
+    (x * 3.0).sum().backward()
+    assert x.grad.tolist() == [3, 3]
+    assert first.tolist() == [4, 8]
+
+
+def test_only_what_requires_a_gradient_gets_one():
+    x, w = tn.ones(2, 3), tn.ones(4, 3, requires_grad=True)
+    y = F.linear(x, w)
+    y.sum().backward()
+    assert x.grad is None
+    assert y.grad is None
+    assert w.grad.tolist() == np.full((4, 3), 2.0).tolist()
+
+
+def test_outputs_that_nobody_uses():
+    x = tn.tensor([[1.0, 3.0, 2.0]], requires_grad=True)
+    values, indices = x.max(1)
+    assert not indices.requires_grad
+    (values * 2.0).sum().backward()
+    assert x.grad.tolist() == [[0, 2, 0]]
+
+
+def test_the_gradient_takes_the_layout_of_its_leaf():
+    x = tn.from_numpy(np.asfortranarray(np.ones((3, 4), np.float32))).requires_grad_()
+    (x * tn.ones(3, 4)).sum().backward()
+    assert x.grad.numpy().strides == x.detach().numpy().strides
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+def test_tensors_without_elements(shape):
+    x = tn.zeros(*shape, requires_grad=True)
+    ((x * 2.0).relu() + x).sum().backward()
+    assert x.grad.shape == shape
+
+
+# ---- retain_graph, freed graphs, arguments ----------------------------------------------------------------------------
+
+
+def test_retain_graph():
+    x = tn.tensor([1.0, 2.0], requires_grad=True)
+    y = (x * x).sigmoid().sum()
+    y.backward(retain_graph=True)
+    once = x.grad.numpy().copy()
+    y.backward(retain_graph=True)
+    np.testing.assert_array_equal(x.grad.numpy(), 2 * once)
+    y.backward()
+    np.testing.assert_allclose(x.grad.numpy(), 3 * once)
+    with pytest.raises(GraphError, match="backward: the graph was freed by an earlier backward; pass retain_graph=True"):
+        y.backward()
+
+
+def test_a_freed_part_of_a_graph():
+    x = tn.ones(2, requires_grad=True)
+    h = x * 2.0
+    a, b = h.sum(), (h * h).sum()
+    a.backward()
+    with pytest.raises(GraphError, match="freed"):
+        b.backward()
+    assert x.grad.tolist() == [2, 2]
+    assert h.grad_fn.next_functions == ()
+    assert "freed" in repr(h.grad_fn)
+
+
+def test_the_root_may_be_a_leaf():
+    x = tn.tensor(3.0, requires_grad=True)
+    x.backward()
+    x.backward()
+    assert x.grad.item() == 2
+
+
+def test_gradient_arguments():
+    x = tn.ones(2, requires_grad=True)
+    y = x * 2.0
+    with pytest.raises(GraphError, match=r"backward: gradient must be given for a tensor of more than one element; shape \(2,\)"):
+        y.backward()
+    with pytest.raises(ShapeError, match=r"backward: gradient must have shape \(2,\) and dtype float32; got \(3,\)"):
+        y.backward(tn.ones(3))
+    with pytest.raises((ShapeError, DTypeError), match="backward: gradient must have .*float32; got .*float64"):
+        y.backward(tn.ones(2, dtype="float64"))
+    with pytest.raises(GraphError, match="backward: the tensor does not require a gradient"):
+        tn.ones(1).backward()
+    y.backward(np.array([1, 2], np.float32))
+    assert x.grad.tolist() == [2, 4]
+    (x * 2.0).sum().reshape(1, 1).backward()
+    assert x.grad.tolist() == [4, 6]
+
+
+def test_setting_grad():
+    x = tn.ones(2, requires_grad=True)
+    g = tn.tensor([1.0, 2.0])
+    x.grad = g
+    assert x.grad is g
+    (x * 3.0).sum().backward()
+    assert x.grad.tolist() == [4, 5]
+    for bad in (tn.ones(3), tn.ones(2, dtype="float64")):
+        with pytest.raises((ShapeError, DTypeError), match=r"grad: must have shape \(2,\) and dtype float32; got"):
+            x.grad = bad
+    with pytest.raises(DTypeError, match="grad: must be a Tensor or None; got list"):
+        x.grad = [1.0, 2.0]
+    x.grad = None
+    assert x.grad is None
+    with pytest.raises(GraphError, match="grad: only a leaf that requires a gradient"):
+        (x * 2.0).grad = g
+
+
+def test_zero_grad():
+    layer = nn.Linear(2, 1)
+    layer(tn.ones(1, 2)).sum().backward()
+    kept = layer.weight.grad
+    layer.zero_grad(set_to_none=False)
+    assert layer.weight.grad is kept
+    assert kept.tolist() == [[0, 0]]
+    layer.zero_grad()
+    assert layer.weight.grad is None
+
+
+def test_nodes_tell_what_they_are():
+    x = tn.ones(2, requires_grad=True)
+    y = (x * 2.0).relu()
+    assert y.grad_fn.name == "relu"
+    assert [n.name for n in y.grad_fn.next_functions] == ["mul"]
+    assert [n.name for n in y.grad_fn.next_functions[0].next_functions] == ["leaf"]
+    assert repr(y.grad_fn) == "<Node relu>"
+    assert y.grad_fn.sequence > y.grad_fn.next_functions[0].sequence
+
+
+# ---- errors in the middle ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("retain_graph", [False, True])
+def test_an_error_in_the_middle_of_backward_leaves_nothing_behind(retain_graph):
+    x = tn.tensor([1.0, 2.0], requires_grad=True)
+    w = tn.tensor([3.0, 4.0], requires_grad=True)
+    c = tn.tensor([5.0, 6.0])
+    h = x * 1.0
+    spoilt = (h * c) * w  # the gradient of h needs c, that of w needs the product
+    fine = (h * w).sum()
+    y = spoilt.sum() + h.sum() + fine
+    c.zero_()
+    with pytest.raises(GraphError, match="changed in place"):
+        y.backward(retain_graph=retain_graph)
+    assert x.grad is None
+    assert w.grad is None
+    if retain_graph:  # the part of the graph that is in order can still be gone through, and gives its own gradient only
+        fine.backward()
+        assert x.grad.tolist() == [3, 4]
+        assert w.grad.tolist() == [1, 2]
+        x.grad = w.grad = None
+    ((x * w) + w).sum().backward()
+    assert x.grad.tolist() == [3, 4]
+    assert w.grad.tolist() == [2, 3]
+
+
+# ---- grad modes -------------------------------------------------------------------------------------------------------
+
+
+def test_no_grad_and_enable_grad_nest():
+    x = tn.ones(1, requires_grad=True)
+    assert tn.is_grad_enabled()
+    with tn.no_grad():
+        assert not tn.is_grad_enabled()
+        assert not (x * 2.0).requires_grad
+        with tn.enable_grad():
+            assert (x * 2.0).requires_grad
+            with tn.no_grad():
+                assert not (x * 2.0).requires_grad
+            assert (x * 2.0).requires_grad
+        assert not (x * 2.0).requires_grad
+    assert (x * 2.0).requires_grad
+
+
+def test_one_no_grad_object_used_again_and_within_itself():
+    mode = tn.no_grad()
+    for _ in range(2):
+        with mode, mode:
+            assert not tn.is_grad_enabled()
+        assert tn.is_grad_enabled()
+
+
+def test_an_error_restores_the_grad_mode():
+    with pytest.raises(KeyError), tn.no_grad():
+        raise KeyError
+    assert tn.is_grad_enabled()
+
+
+def test_grad_modes_as_decorators():
+    @tn.no_grad()
+    def off(a: int, *, b: int = 2) -> tuple[bool, int]:
+        """Its docstring."""
+        return tn.is_grad_enabled(), a + b
+
+    @tn.enable_grad()
+    def on() -> bool:
+        return tn.is_grad_enabled()
+
+    assert off(1, b=4) == (False, 5)
+    assert off.__name__ == "off"
+    assert off.__doc__ == "Its docstring."
+    with tn.no_grad():
+        assert on()
+        assert not tn.is_grad_enabled()
+    assert tn.is_grad_enabled()
+
+
+def test_set_grad_enabled():
+    with tn.set_grad_enabled(False):
+        assert not tn.is_grad_enabled()
+        with tn.set_grad_enabled(True):
+            assert tn.is_grad_enabled()
+        assert not tn.is_grad_enabled()
+    assert tn.is_grad_enabled()
+    tn.set_grad_enabled(False)
+    assert not tn.is_grad_enabled()
+    tn.set_grad_enabled(True)
+
+
+def test_the_grad_mode_belongs_to_a_thread():
+    seen: list[bool] = []
+    with tn.no_grad():
+        other = threading.Thread(target=lambda: seen.append(tn.is_grad_enabled()))
+        other.start()
+        other.join()
+    assert seen == [True]
+
+
+def test_detached_tensors_and_no_grad_results_are_leaves():
+    x = tn.ones(1, requires_grad=True)
+    with tn.no_grad():
+        y = x * 2.0
+    for t in (y, (x * 2.0).detach()):
+        assert t.is_leaf
+        assert not t.requires_grad
+        t.requires_grad_()
+        (t * 3.0).backward()
+        assert t.grad.tolist() == [3]
+    assert x.grad is None
+
+
+# ---- long chains ------------------------------------------------------------------------------------------------------
+
+CHAIN = """
+import gc, resource
+import tinynet as tn
+resource.setrlimit(resource.RLIMIT_STACK, (8 << 20, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+gc.disable()  # only to save time: a million nodes are many objects to look through
+x = tn.ones(1, requires_grad=True)
+def chain():
+    y = x
+    for _ in range(1_000_000):
+        y = -y
+    return y
+y = chain()
+y.backward()
+print(x.grad.item())
+del y
+y = chain()
+del y
+y = chain()
+h = y.grad_fn
+del y
+del h
+print("freed", tn.memory_stats()["in_use"] < 1 << 20)
+"""
+
+
+def test_a_chain_of_a_million_nodes():
+    run = subprocess.run([sys.executable, "-c", CHAIN], capture_output=True, text=True, timeout=300, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.split() == ["1.0", "freed", "True"]
+
+
+# ---- nothing left behind ----------------------------------------------------------------------------------------------
+
+
+def mlp() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(20, 30), nn.BatchNorm1d(30), nn.Sigmoid(), nn.Linear(30, 30), nn.ReLU(), nn.Dropout(0.3), nn.Linear(30, 5)
+    )
+
+
+def test_no_reference_cycles():
+    net, x, labels = mlp(), tn.randn(16, 20), tn.zeros(16, dtype="int64")
+    gc.collect()
+    gc.disable()
+    before = gc.get_debug()
+    try:
+        nodes: list[Any] = []
+        for train in (True, True, False):
+            loss = F.cross_entropy(net(x), labels)
+            node = loss.grad_fn
+            while node is not None and node.next_functions:
+                nodes.append(weakref.ref(node))
+                node = node.next_functions[0]
+            del node
+            if train:
+                loss.backward()
+                net.zero_grad()
+            del loss
+            assert [r() for r in nodes] == [None] * len(nodes)  # freed at once, without the collector
+        assert len(nodes) > 10
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = [o for o in gc.garbage if type(o).__module__.startswith("tinynet")]
+        assert left == []
+    finally:
+        gc.set_debug(before)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def test_saved_values_are_dropped_by_backward():
+    x = tn.ones(1000, requires_grad=True)
+    h = x.exp()
+    array = h.detach().numpy().base
+    held = weakref.ref(array)
+    del array
+    y = h.sum()
+    del h
+    assert held() is not None
+    y.backward()
+    assert held() is None
+
+
+def test_intermediates_that_somebody_holds_stay_as_they_are():
+    """Two training steps with a view of every intermediate kept: neither backward nor the next step may write into one."""
+    from tinynet import optim
+
+    tn.manual_seed(3)
+    net = mlp()
+    optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    x, labels = tn.randn(64, 20, requires_grad=True), tn.tensor(np.arange(64) % 5)
+    held: list[tuple[str, np.ndarray, np.ndarray]] = []
+
+    def keep(name: str, t: tn.Tensor) -> None:
+        view = t.detach().numpy()
+        held.append((name, view, view.copy()))
+
+    def check() -> None:
+        for name, view, copy in held:
+            np.testing.assert_array_equal(view, copy, err_msg=name)
+
+    for step in range(2):
+        h = x
+        for i, layer in enumerate(net):
+            h = layer(h)
+            keep(f"step {step}, layer {i} {type(layer).__name__}", h)
+        logp = F.log_softmax(h, 1)
+        keep(f"step {step}, log-softmax", logp)
+        loss = F.cross_entropy(h, labels) + (logp * 1e-3).sum() + (F.tanh(h) * F.softmax(h, 1)).mean()
+        keep(f"step {step}, loss", loss)
+        check()
+        loss.backward(retain_graph=step == 0)
+        check()
+        if step == 0:
+            loss.backward()
+            check()
+        optimizer.step()
+        optimizer.zero_grad()
+        check()
+    assert len(held) == 2 * 9

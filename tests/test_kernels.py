@@ -1,0 +1,372 @@
+"""The C kernels: every instruction set against plain C at the edges of tiles; errors in ulps; Philox."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from ops_cases import CASES, Array, Case, philox
+from ops_running import assert_near, largest, run
+from scipy import special
+from tinynet.ops.dropout import philox_u32
+from tinynet.ops.normalization import batch_statistics
+from tinynet.ops.update import sgd
+
+import tinynet as tn
+from tinynet.nn import functional as F
+from tinynet.ops import kernels
+
+EPS = float(np.finfo(np.float32).eps)
+SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
+VECTORS = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17)  # around the 4, 8 and 16 lanes of a vector
+
+
+@pytest.fixture(params=kernels.available())
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test with the kernels of each instruction set that this CPU has."""
+    former = kernels.chosen()
+    kernels._select(request.param)
+    yield request.param
+    kernels._select(former)
+
+
+def by_scalar(function: object, *args: object) -> object:
+    """The function with the plain C kernels, whatever is chosen."""
+    former = kernels.chosen()
+    kernels._select("scalar")
+    try:
+        return function(*args)
+    finally:
+        kernels._select(former)
+
+
+def single(rng: np.random.Generator, *shape: int) -> Array:
+    return np.asarray(rng.standard_normal(shape), np.float32)
+
+
+def test_chosen_and_available() -> None:
+    assert kernels.chosen() in kernels.available()
+    assert kernels.available()[-2:] == ("baseline", "scalar")
+    assert set(kernels.available()) <= set(kernels.compiled()) <= set(kernels.ISAS)
+
+
+# ---- against the plain C kernels ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_every_op_agrees_with_scalar(case: Case, isa: str, rng: np.random.Generator) -> None:
+    for shapes in (*case.shapes, case.large):
+        arrays = case.draw(rng, shapes, np.float32)
+        y, _ = run(case, arrays)
+        g = np.asarray(rng.standard_normal(y.shape), y.dtype)
+        y, gradients = run(case, arrays, g)
+        expected, wanted = by_scalar(run, case, arrays, g)
+        what = f"{case.name} of {shapes}"
+        size = np.abs(expected) if case.elementwise else largest(expected, *arrays)
+        assert_near(y, expected.astype(np.float64), EPS, 2 * case.ulps, size, what)
+        for i, (a, b) in enumerate(zip(gradients, wanted, strict=True)):
+            size = max(largest(b), case.floor * largest(g))
+            bound = 2 * case.grad_ulps
+            assert_near(a, b.astype(np.float64), EPS, bound, size, f"gradient {i} of {what}")
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu", "dropout"])
+def test_elementwise_at_every_length(name: str, isa: str, rng: np.random.Generator) -> None:
+    """An element's value depends on itself alone: the same bits wherever it stands in a vector."""
+    case = next(c for c in CASES if c.name == name)
+    x, g = single(rng, 8300), single(rng, 8300)
+    whole, (whole_g,) = run(case, [x], g)
+    for n in (*range(1, 70), 8191, 8192, 8193, 8208):
+        y, (gx,) = run(case, [x[:n]], g[:n])
+        assert y.tobytes() == whole[:n].tobytes(), n
+        assert gx.tobytes() == whole_g[:n].tobytes(), n
+        if name != "dropout":
+            y, (gx,) = run(case, [x[8300 - n :]], g[8300 - n :])
+            assert y.tobytes() == whole[8300 - n :].tobytes(), n
+            assert gx.tobytes() == whole_g[8300 - n :].tobytes(), n
+
+
+PANELS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65)
+
+
+@pytest.mark.parametrize("k", [1, 5, 8, 17, 100])
+def test_products_at_the_edges_of_tiles(k: int, isa: str, rng: np.random.Generator) -> None:
+    """Rows around 6 and 12, columns around 8, 16 and 32, either operand transposed, with and without bias."""
+    b, bt, bias = single(rng, k, 65), single(rng, 65, k), single(rng, 65)
+    for m in (1, 2, 5, 6, 7, 11, 12, 13, 18, 25):
+        a, at = single(rng, m, k), single(rng, k, m)
+        for n in PANELS:
+            for what, y, (p, q) in (
+                ("a b", tn.from_numpy(a) @ tn.from_numpy(b[:, :n]), (a, b[:, :n])),
+                ("a' b", tn.from_numpy(at).T @ tn.from_numpy(b[:, :n]), (at.T, b[:, :n])),
+                ("a b'", tn.from_numpy(a) @ tn.from_numpy(bt[:n]).T, (a, bt[:n].T)),
+            ):
+                check_product(y, p, q, None, f"{what} of {(m, k, n)}")
+            y = F.linear(tn.from_numpy(a), tn.from_numpy(bt[:n]), tn.from_numpy(bias[:n]))
+            check_product(y, a, bt[:n].T, bias[:n], f"linear {(m, k, n)}")
+
+
+@pytest.mark.parametrize("m", [479, 480, 481, 961])
+def test_products_of_several_pieces(m: int, isa: str, rng: np.random.Generator) -> None:
+    a, w, bias = single(rng, m, 33), single(rng, 35, 33), single(rng, 35)
+    y = F.linear(tn.from_numpy(a), tn.from_numpy(w), tn.from_numpy(bias))
+    check_product(y, a, w.T, bias, f"linear {m}")
+    if isa.startswith("avx"):  # by panels whatever the size: a row does not know where it stands
+        last = F.linear(*map(tn.from_numpy, (a[-7:], w, bias)))
+        assert y.numpy()[-7:].tobytes() == last.numpy().tobytes()
+
+
+def check_product(y: tn.Tensor, a: Array, b: Array, bias: Array | None, what: str) -> None:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    rest = 0.0 if bias is None else bias.astype(np.float64)
+    # a sum of k products errs by at most (k + 1) eps / 2 of the sum of their magnitudes
+    terms = np.abs(a) @ np.abs(b) + np.abs(rest)
+    assert_near(y.numpy(), a @ b + rest, EPS, 0.5 * (a.shape[1] + 2), terms, what)
+
+
+@pytest.mark.parametrize("c", VECTORS)
+def test_statistics_at_the_edges_of_blocks(c: int, isa: str, rng: np.random.Generator) -> None:
+    for m in (2, 63, 64, 65, 127, 128, 129, 1023, 1024, 1025, 1091):
+        x = single(rng, m, c) * 2.0 + 5.0
+        mean, variance, count = batch_statistics(x)
+        exact = x.astype(np.float64)
+        assert count == m
+        np.testing.assert_allclose(mean, exact.mean(0), rtol=4 * EPS)
+        np.testing.assert_allclose(variance, exact.var(0), rtol=64 * EPS)
+        other = by_scalar(batch_statistics, x)
+        np.testing.assert_allclose(mean, other[0], rtol=4 * EPS)
+        np.testing.assert_allclose(variance, other[1], rtol=64 * EPS)
+
+
+@pytest.mark.parametrize("name", ["log_softmax", "cross_entropy_0.3_True_none", "bn_train", "linear"])
+@pytest.mark.parametrize("c", VECTORS)
+def test_rows_and_columns_at_the_edges(c: int, name: str, isa: str, rng: np.random.Generator) -> None:
+    case = next(x for x in CASES if x.name == name)
+    for m in (2, 63, 64, 65, 129):
+        shapes = {"bn_train": ((m, c), (c,), (c,)), "linear": ((m, c), (c, c), (c,))}.get(name, ((m, c),))
+        arrays = case.draw(rng, shapes, np.float32)
+        expected = case.reference(*(a.astype(np.float64) for a in arrays))
+        g = np.asarray(rng.standard_normal(expected.shape), np.float32)
+        y, gradients = run(case, arrays, g)
+        _, exact = run(case, [a.astype(np.float64) for a in arrays], g.astype(np.float64))
+        what = f"{name} {shapes}"
+        assert_near(y, expected, EPS, case.ulps, largest(expected, *arrays), what)
+        for i, (a, b) in enumerate(zip(gradients, exact, strict=True)):
+            assert_near(a, b, EPS, case.grad_ulps, max(largest(b), largest(g)), f"gradient {i} of {what}")
+
+
+@pytest.mark.parametrize(
+    ("momentum", "dampening", "nesterov", "maximize"),
+    [(0.0, 0.0, False, False), (0.9, 0.1, False, True), (0.9, 0.0, True, False)],
+)
+def test_sgd_at_every_length(
+    momentum: float, dampening: float, nesterov: bool, maximize: bool, isa: str, rng: np.random.Generator
+) -> None:
+    for n in (*range(1, 36), 8191, 8192, 8193):
+        w, v, g = (single(rng, n) for _ in range(3))
+        exact_w, exact_v = w.astype(np.float64), v.astype(np.float64)
+        d = (-g if maximize else g) + 0.01 * exact_w
+        exact_v = momentum * exact_v + (1.0 - dampening) * d if momentum else d
+        exact_w = exact_w - 0.1 * (d + momentum * exact_v if nesterov else exact_v)
+        buffers = [v] if momentum else []
+        sgd([w], [g], buffers, [False], 0.1, momentum, dampening, 0.01, nesterov, maximize)
+        assert_near(w, exact_w, EPS, 4.0, 1.0 + np.abs(exact_w), f"w of {n}")
+        if momentum:
+            assert_near(v, exact_v, EPS, 4.0, 1.0 + np.abs(exact_v), f"v of {n}")
+
+
+# ---- nothing outside the arrays is touched --------------------------------------------------------
+
+
+def guarded(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
+    """n numbers amid guard words, and the whole."""
+    whole = np.full(n + 64, 777.0, np.float32)
+    whole[32 : 32 + n] = np.abs(single(rng, n)) + 0.5
+    return whole[32 : 32 + n], whole
+
+
+def assert_guards(whole: Array) -> None:
+    assert (whole[:32] == 777.0).all()
+    assert (whole[-32:] == 777.0).all()
+
+
+@pytest.mark.parametrize("n", [*VECTORS, 31, 33])
+def test_neighbours_stay(n: int, isa: str, rng: np.random.Generator) -> None:
+    (w, whole_w), (v, whole_v), (g, whole_g) = (guarded(rng, n) for _ in range(3))
+    sgd([w], [g], [v], [False], 0.1, 0.9, 0.0, 0.01, True, False)
+    (mean, whole_mean), (var, whole_var) = (guarded(rng, n) for _ in range(2))
+    (x, whole_x), before = guarded(rng, 5 * n), mean.copy()
+    t = tn.from_numpy(x.reshape(5, n))
+    F.batch_norm(t, tn.from_numpy(mean), tn.from_numpy(var), training=True)
+    assert not np.array_equal(mean, before)
+    F.relu(t, inplace=True)
+    F.dropout(t, 0.5, inplace=True)
+    leaf = tn.from_numpy(w).requires_grad_()
+    leaf.grad = tn.from_numpy(g)
+    (leaf * 2.0).backward(tn.ones(n))  # added to the gradient in place
+    for whole in (whole_w, whole_v, whole_g, whole_mean, whole_var, whole_x):
+        assert_guards(whole)
+
+
+AT_A_PAGE = """
+import ctypes, mmap
+import numpy as np
+import tinynet as tn
+from tinynet.nn import functional as F
+from tinynet.ops import kernels
+from tinynet.ops.update import sgd
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+rng, kept = np.random.default_rng(0), []
+
+def at_the_edge(*shape):
+    # an array between two pages that nobody may touch: ending where the second starts
+    n, page = int(np.prod(shape)), mmap.PAGESIZE
+    room = -(-4 * n // page) * page
+    m = mmap.mmap(-1, room + page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(m))
+    assert libc.mprotect(start + room, page, 0) == 0
+    kept.append(m)
+    a = np.frombuffer(m, np.float32, n, room - 4 * n).reshape(shape)
+    a[...] = np.abs(rng.standard_normal(shape)) + 0.5
+    return tn.from_numpy(a)
+
+for isa in kernels.available():
+    kernels._select(isa)
+    for n in (1, 3, 4, 5, 8, 9, 16, 17, 33):
+        x, w, b = (at_the_edge(*s).requires_grad_() for s in ((13, n), (n, n), (n,)))
+        g = at_the_edge(13, n)
+        mean, var, gamma = (at_the_edge(n) for _ in range(3))
+        for y in (F.linear(x, w, b), F.linear(x, w.T), F.sigmoid(x), F.tanh(x), F.relu(x), F.dropout(x, 0.5),
+                  F.log_softmax(x, 1), F.batch_norm(x, mean, var, gamma, b, training=True),
+                  F.batch_norm(x, mean, var, gamma, b), x.T @ x):
+            y.backward(g if y.shape == g.shape else at_the_edge(n, n))
+        loss = F.cross_entropy(x, tn.tensor(np.arange(13) % n), gamma, label_smoothing=0.1)
+        loss.backward()
+        d, v = at_the_edge(n, n).numpy(), at_the_edge(n, n).numpy()
+        sgd([w.detach().numpy()], [d], [v], [False], 0.1, 0.9, 0, 0, True, False)
+print("fine")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks for pages by mprotect")
+def test_nothing_beyond_the_last_element_is_read() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_A_PAGE], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+
+
+# ---- units in the last place ----------------------------------------------------------------------
+
+
+def grid() -> Array:
+    """Dense near 0 and over the range where the functions move, sparse to the ends of float32."""
+    powers = np.logspace(-37.9, 38.5, 200_001)
+    near = np.linspace(-20.0, 20.0, 800_001)
+    return np.concatenate([near, np.linspace(-105.0, 105.0, 300_001), powers, -powers]).astype(np.float32)
+
+
+def ulps(y: Array, exact: Array) -> float:
+    """The largest error in units in the last place of the exact value, where that is a normal number."""
+    normal = np.abs(exact) >= SMALLEST_NORMAL
+    unit = np.ldexp(1.0, np.frexp(exact[normal])[1] - 24)
+    # where it is not, the result may be 0 or the smallest normal number
+    assert (np.abs(y[~normal] - exact[~normal]) <= SMALLEST_NORMAL).all()
+    return float((np.abs(y[normal] - exact[normal]) / unit).max())
+
+
+def test_sigmoid_ulps(isa: str, record_property: object) -> None:
+    x = grid()
+    error = ulps(F.sigmoid(tn.from_numpy(x)).numpy().astype(np.float64), special.expit(x.astype(np.float64)))
+    record_property("ulps", error)
+    assert error <= 4.0
+
+
+def test_tanh_ulps(isa: str, record_property: object) -> None:
+    x = grid()
+    error = ulps(F.tanh(tn.from_numpy(x)).numpy().astype(np.float64), np.tanh(x.astype(np.float64)))
+    record_property("ulps", error)
+    assert error <= 3.0
+
+
+def test_exp_ulps(isa: str, record_property: object) -> None:
+    """exp(y) for y <= 0 is seen in the gradient of log-softmax: with gy = (1, 0), gx_1 = -exp(y_1)."""
+    x = np.stack([np.zeros(400_001), -np.linspace(0.0, 87.0, 400_001)], axis=1).astype(np.float32)
+    t = tn.from_numpy(x).requires_grad_()
+    y = F.log_softmax(t, 1)
+    y.backward(tn.from_numpy(np.broadcast_to(np.asarray([1.0, 0.0], np.float32), x.shape)))
+    exact = np.exp(y.detach().numpy()[:, 1].astype(np.float64))
+    error = ulps(-t.grad.numpy()[:, 1].astype(np.float64), exact)
+    record_property("ulps", error)
+    assert error <= 3.0
+
+
+def test_special_values(isa: str) -> None:
+    inf, nan, sub = np.inf, np.nan, 1e-40
+    values = [0.0, -0.0, sub, -sub, 90.0, -90.0, 1e4, -1e4, 3e38, -3e38, inf, -inf, nan]
+    x = np.asarray(values * 3, np.float32)
+    for repeat in (x, x[:13], x[:7]):
+        t = tn.from_numpy(repeat)
+        s, h, r = F.sigmoid(t).numpy(), F.tanh(t).numpy(), F.relu(t).numpy()
+        expected_s = special.expit(repeat.astype(np.float64))
+        np.testing.assert_allclose(s, expected_s, rtol=3 * EPS, atol=SMALLEST_NORMAL)
+        np.testing.assert_allclose(h, np.tanh(repeat.astype(np.float64)), rtol=3 * EPS, atol=SMALLEST_NORMAL)
+        np.testing.assert_allclose(r, np.maximum(repeat, 0.0), rtol=0, atol=SMALLEST_NORMAL)
+        assert ((s[~np.isnan(s)] >= 0.0) & (s[~np.isnan(s)] <= 1.0)).all()
+        assert (np.abs(h[~np.isnan(h)]) <= 1.0).all()
+        assert np.array_equal(np.signbit(h[:2]), [False, True])
+
+
+# ---- Philox ---------------------------------------------------------------------------------------
+
+
+def philox_block(counter: tuple[int, ...], key: tuple[int, int]) -> tuple[int, ...]:
+    """Philox4x32-10 of Salmon et al. 2011 (section 3.3) in Python's integers."""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        p, q = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(q >> 32) ^ c[1] ^ k[0], q & 0xFFFFFFFF, (p >> 32) ^ c[3] ^ k[1], p & 0xFFFFFFFF]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return tuple(c)
+
+
+ONES = 0xFFFFFFFF
+KNOWN = [  # kat_vectors of Random123, the generator's own distribution
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((ONES,) * 4, (ONES, ONES), (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
+def test_python_philox_knows_the_answers(
+    counter: tuple[int, ...], key: tuple[int, int], words: tuple[int, ...]
+) -> None:
+    assert philox_block(counter, key) == words
+
+
+def test_philox_known_answer(isa: str) -> None:
+    assert tuple(map(int, philox_u32(4, 0, 0))) == KNOWN[0][2]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 + 5, 2**64 - 1])
+@pytest.mark.parametrize("call", [0, 1, 2**32 - 1, 2**64 - 1])
+def test_philox_against_python(seed: int, call: int, isa: str) -> None:
+    """Also where the counter carries into its upper word, and for numbers of words that fill no vector."""
+    key, upper = (seed & ONES, seed >> 32), (call & ONES, call >> 32)
+    for first, n in ((0, 131), (64, 3), (4 * (2**32 - 9), 67), (2**64 - 4 * 40, 160)):
+        expected = []
+        for block in range(first // 4, first // 4 + (n + 3) // 4):
+            expected += philox_block((block & ONES, block >> 32, *upper), key)
+        assert philox_u32(n, seed, call, first).tolist() == expected[:n]
+
+
+def test_philox_of_the_table(isa: str) -> None:
+    np.testing.assert_array_equal(philox(1003, 7, 3), philox_u32(1003, 7, 3))

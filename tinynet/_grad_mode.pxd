@@ -1,0 +1,1 @@
+cpdef bint is_grad_enabled()

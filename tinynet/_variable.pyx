@@ -1,0 +1,523 @@
+"""Variable: an array that may take part in differentiation, and `run`, which joins the ops and the graph.
+
+A `Variable` is an array with, if a gradient may be wanted, the node that made it.  `run` takes the arrays out of its inputs,
+calls the op's forward, and records a node.  Every array is read through `values`, so that a variable may one day hold a
+recipe in place of numbers without any op knowing.
+
+What one can do with a variable - operators, reductions, shapes - is `Tensor`, its only direct subclass (_tensor.pyx).
+"""
+
+from numpy cimport (
+    PyArray_CopyInto, PyArray_NDIM, PyArray_SIZE, import_array, ndarray, npy_intp,
+)
+
+from tinynet._grad_mode cimport is_grad_enabled
+from tinynet._graph cimport Leaf, Node, Op, record, sweep
+from tinynet.ops.memory cimport Block, block_of, is_view, new_array, own_copy, wrap_external
+
+import numpy as np
+
+from tinynet.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from tinynet.ops.reduction import axes_of
+
+cdef extern from *:
+    """
+    /* type(*args) without __init__, and without the detour through the attribute `__new__`. */
+    static PyObject *tn_new(PyTypeObject *type, PyObject *args) { return type->tp_new(type, args, NULL); }
+    """
+    object tn_new(type kind, tuple args)
+
+import_array()
+
+cdef object FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+cdef type tensor_class                          # Tensor: what operations return
+cdef tuple NO_DATA = (None,)
+
+
+def set_tensor_class(type kind not None):
+    """Called once, by _tensor.pyx: the class of all results."""
+    global tensor_class
+    tensor_class = kind
+
+
+# ---- running an op ----------------------------------------------------------------------------------------------------
+
+cdef ndarray values(Variable t):
+    """The tensor's numbers: the one function through which arrays are read."""
+    return t._array
+
+
+cdef Variable wrap(ndarray array, Node node, int index):
+    cdef Variable t = <Variable>tn_new(tensor_class, NO_DATA)
+    t._array, t.node, t.index = array, node, index
+    return t
+
+
+cdef object run(Op op, tuple inputs):
+    """op on the inputs (Tensors or None): its output as a Tensor, or a tuple of them."""
+    cdef Py_ssize_t n = len(inputs), i
+    cdef list arrays = [], parents = [], needs = [], indices = None
+    cdef bint record_it = False, recording = is_grad_enabled()
+    cdef Variable t
+    cdef Node node = None
+    for i in range(n):
+        x = inputs[i]
+        if x is None:
+            arrays.append(None)
+            parents.append(None)
+            needs.append(False)
+            continue
+        if not isinstance(x, Variable):
+            raise DTypeError(f"{op.name}: argument {i} must be a Tensor; got {type(x).__name__}")
+        t = <Variable>x
+        arrays.append(values(t))
+        if recording and t.node is not None:
+            record_it = True
+            parents.append(t.node)
+            needs.append(True)
+            if t.index:
+                if indices is None:
+                    indices = [0] * n
+                indices[i] = t.index
+        else:
+            parents.append(None)
+            needs.append(False)
+    op.needs = tuple(needs)
+    result = op.forward(tuple(arrays), None)
+    if isinstance(result, tuple):
+        if record_it:
+            node = record(op, tuple(parents), None if indices is None else tuple(indices), len(result))
+        return tuple([wrap(result[i], node, i) for i in range(len(result))])
+    if record_it:
+        node = record(op, tuple(parents), None if indices is None else tuple(indices), 1)
+    mark_view(arrays, result)
+    return wrap(result, node, 0)
+
+
+cdef int mark_view(list arrays, ndarray result) except -1:
+    """Note on the block if an op's result is a view of its input: see `Tensor.write`."""
+    cdef Block block
+    if is_view(result):
+        block = block_of(result)
+        if block is not None and block_of(<ndarray>arrays[0]) is block:
+            block.has_view = True
+    return 0
+
+
+def apply(Op op not None, *inputs):
+    """Run an op on tensors and record it if a gradient may be wanted.
+
+    Parameters
+    ----------
+    op : Op
+        A new instance: it lives for this call.
+    *inputs : Tensor or None
+
+    Returns
+    -------
+    Tensor or tuple of Tensor
+    """
+    return run(op, inputs)
+
+
+# ---- Variable ---------------------------------------------------------------------------------------------------------
+
+cdef class Variable:
+    """An array and its place in the graph: what a Tensor is.
+
+    Parameters
+    ----------
+    data : Tensor or ndarray
+        Shared, not copied.
+    requires_grad : bool, default False
+        Whether `backward` shall compute a gradient for this tensor, a leaf.  Needs float32 or float64.
+    """
+
+    __array_ufunc__ = None                       # ndarray + tensor calls our __radd__
+
+    def __cinit__(self, data=(), requires_grad=False, *args, **kwargs):
+        if isinstance(data, Variable):
+            self._array = values(<Variable>data)
+        elif isinstance(data, np.ndarray):
+            self._array = checked_external(data)
+        elif data is not None:                   # None: `wrap` fills the array in
+            self._array = values(<Variable>tensor(data))
+        if requires_grad:
+            self.requires_grad = True
+    # -- what it is --
+
+    @property
+    def shape(self):
+        """The sizes of the axes, a tuple of int."""
+        return (<object>values(self)).shape
+
+    @property
+    def dtype(self):
+        """The NumPy dtype of the elements."""
+        return (<object>values(self)).dtype
+
+    @property
+    def ndim(self):
+        """The number of axes."""
+        return PyArray_NDIM(values(self))
+
+    def dim(self):
+        """The number of axes."""
+        return PyArray_NDIM(values(self))
+
+    def size(self, dim=None):
+        """The shape, or the size of one axis."""
+        if dim is None:
+            return self.shape
+        return self.shape[axes_of("size", dim, self.ndim)[0]]
+
+    def numel(self):
+        """The number of elements."""
+        return int(PyArray_SIZE(values(self)))
+
+    @property
+    def requires_grad(self):
+        """Whether a gradient can be computed for this tensor.  Settable on leaves."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value):
+        cdef Leaf leaf
+        if self.node is not None and not isinstance(self.node, Leaf):
+            if not value:
+                raise GraphError("requires_grad: only a leaf can be set; this tensor is the result of "
+                                 f"{self.node.name}: use detach()")
+            return
+        if not value:
+            self.node = None
+        elif self.node is None:
+            if self.dtype not in FLOATS:
+                raise DTypeError(f"requires_grad: dtype must be float32 or float64; got {self.dtype}")
+            leaf = Leaf.__new__(Leaf)
+            leaf.n_outputs = 1
+            leaf.like = values(self)
+            self.node = leaf
+
+    def requires_grad_(self, requires_grad=True):
+        """Set `requires_grad` and return the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self):
+        """True if no recorded operation made this tensor."""
+        return self.node is None or isinstance(self.node, Leaf)
+
+    @property
+    def grad_fn(self):
+        """The graph node that made this tensor, or None for a leaf."""
+        return None if self.is_leaf else self.node
+
+    @property
+    def grad(self):
+        """The gradient that `backward` has accumulated in this leaf: a Tensor of the same shape and dtype, or None."""
+        if not isinstance(self.node, Leaf):
+            return None
+        cdef Leaf leaf = <Leaf>self.node
+        if leaf.grad is None:
+            return None
+        if leaf.wrapped is None:
+            leaf.wrapped = wrap(leaf.grad, None, 0)
+        return leaf.wrapped
+
+    @grad.setter
+    def grad(self, value):
+        cdef Leaf leaf
+        if not isinstance(self.node, Leaf):
+            if value is None:
+                return
+            raise GraphError("grad: only a leaf that requires a gradient has one to set")
+        leaf = <Leaf>self.node
+        if value is not None:
+            if not isinstance(value, Variable):
+                raise DTypeError(f"grad: must be a Tensor or None; got {type(value).__name__}")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise ShapeError(f"grad: must have shape {self.shape} and dtype {self.dtype}; "
+                                 f"got {value.shape} and {value.dtype}")
+        leaf.wrapped = value
+        leaf.grad = values(<Variable>value) if value is not None else None
+
+    @property
+    def data(self):
+        """The same values without the graph: `detach`."""
+        return self.detach()
+
+    @property
+    def _version(self):
+        """How many times the memory was written in place."""
+        cdef Block block = block_of(values(self))
+        return block.version
+
+    def __len__(self):
+        if self.ndim == 0:
+            raise TypeError("len: a scalar tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self):
+        if self.numel() != 1:
+            raise ArgumentError(f"bool: the truth of a tensor with {self.numel()} elements is not defined; "
+                                "compare with .numpy().any() or .all()")
+        return bool(self.item())
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __index__(self):
+        if self.dtype.kind not in "iu" or self.numel() != 1:
+            raise TypeError(f"index: only an integer tensor with one element is an index; got {self.dtype} {self.shape}")
+        return int(self.item())
+
+    def __repr__(self):
+        text = np.array2string(values(self), separator=", ", prefix="tensor(")
+        extra = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
+        if self.node is not None:
+            extra += ", requires_grad=True" if self.is_leaf else f", grad_fn=<{self.node.name}>"
+        return f"tensor({text}{extra})"
+
+    # -- out of the graph --
+
+    def detach(self):
+        """The same memory as a tensor without a gradient."""
+        return wrap(values(self), None, 0)
+
+    def item(self):
+        """The one element as a Python number."""
+        if PyArray_SIZE(values(self)) != 1:
+            raise ArgumentError(f"item: the tensor must have one element; got shape {self.shape}")
+        return (<object>values(self)).item()
+
+    def tolist(self):
+        """The elements as nested lists of Python numbers."""
+        return (<object>values(self)).tolist()
+
+    def numpy(self):
+        """The elements as an ndarray that shares the tensor's memory.
+
+        Writes through it are not tracked: a value that a gradient needs is then wrong without an error.
+
+        Raises
+        ------
+        GraphError
+            If the tensor requires a gradient; use ``.detach().numpy()``.
+        """
+        if self.node is not None:
+            raise GraphError("numpy: the tensor requires a gradient, which would be lost; use .detach().numpy()")
+        return (<object>values(self)).view()
+
+    def __array__(self, dtype=None, copy=None):
+        a = self.detach().numpy()
+        if dtype is not None and np.dtype(dtype) != a.dtype:
+            if copy is False:
+                raise ValueError(f"__array__: a conversion from {a.dtype} to {dtype} needs a copy")
+            return a.astype(dtype)
+        return a.copy() if copy else a
+
+    # -- backward --
+
+    def backward(self, gradient=None, retain_graph=False):
+        """Add the gradient of this tensor with respect to every leaf to the leaf's `grad`.
+
+        Parameters
+        ----------
+        gradient : Tensor, optional
+            The gradient with respect to this tensor, of its shape and dtype.  May be left out for one element: 1 then.
+        retain_graph : bool, default False
+            Keep what the graph has saved, so that it can be gone through again.
+
+        Raises
+        ------
+        GraphError
+            If the tensor does not require a gradient, the graph was freed, or a saved value was changed in place.
+        """
+        cdef ndarray g
+        if self.node is None:
+            raise GraphError("backward: the tensor does not require a gradient")
+        if gradient is None:
+            if PyArray_SIZE(values(self)) != 1:
+                raise GraphError(f"backward: gradient must be given for a tensor of more than one element; shape {self.shape}")
+            g = own_copy(values(self))
+            (<object>g)[...] = 1
+        else:
+            if not isinstance(gradient, Variable):
+                gradient = tensor(gradient, self.dtype if isinstance(gradient, (int, float)) else None)
+            if gradient.shape != self.shape or gradient.dtype != self.dtype:
+                raise ShapeError(f"backward: gradient must have shape {self.shape} and dtype {self.dtype}; "
+                                 f"got {gradient.shape} and {gradient.dtype}")
+            g = values(<Variable>gradient)
+        sweep(self.node, self.index, g, retain_graph)
+
+    # -- written in place --
+
+    cdef object write(self, str op, object result):
+        """Put the values of `result` (a Tensor) into this tensor's memory; it takes over the result's place in the graph.
+
+        A constant written over a recorded tensor cuts it off: it requires no gradient any more.
+        """
+        cdef ndarray a = values(self), b = values(<Variable>result)
+        cdef Block block = block_of(a)
+        cdef Variable other = <Variable>result
+        if is_grad_enabled():
+            if self.node is not None and isinstance(self.node, Leaf):
+                raise GraphError(f"{op}: a leaf that requires a gradient cannot be changed in place; do it within no_grad()")
+            if (self.node is not None or other.node is not None) and block.has_view:
+                raise NotImplementedError(f"{op}: a recorded write to a tensor of which there are views, or through a view, "
+                                          "is not supported; write to a copy (.clone())")
+        if not (<object>a).flags.writeable:
+            raise ArgumentError(f"{op}: the tensor's memory is read-only")
+        if (<object>a).shape != (<object>b).shape:
+            raise ShapeError(f"{op}: the result must have the tensor's shape {self.shape}; got {result.shape}")
+        if (<object>a).dtype != (<object>b).dtype:
+            raise DTypeError(f"{op}: the result must have the tensor's dtype {self.dtype}; got {result.dtype}")
+        PyArray_CopyInto(a, b)
+        block.version += 1
+        if is_grad_enabled() and not (self.node is None and other.node is None):
+            self.node, self.index = other.node, other.index
+        return self
+
+    cdef object old(self, object other):
+        """This tensor as an operand of an operation with `other` whose result will replace it.
+
+        A recorded operation saves its operands, which must then not be the memory that is written: it gets a copy.
+        """
+        cdef bint recorded = self.node is not None or (isinstance(other, Variable) and (<Variable>other).node is not None)
+        return wrap(own_copy(values(self)) if recorded and is_grad_enabled() else values(self), self.node, self.index)
+
+    # -- copies --
+
+    def __copy__(self):
+        return wrap(values(self), self.node, self.index)
+
+    def __deepcopy__(self, memo):
+        cdef Variable t
+        if not self.is_leaf:
+            raise GraphError("deepcopy: only a leaf can be copied; use .detach().clone()")
+        t = type(self).__new__(type(self), wrap(own_copy(values(self)), None, 0), self.node is not None)
+        if hasattr(self, "__dict__"):
+            t.__dict__.update(self.__dict__)
+        memo[id(self)] = t
+        return t
+
+    def __reduce__(self):
+        if not self.is_leaf:
+            raise GraphError("pickle: only a leaf can be pickled; use .detach()")
+        return _rebuild, (type(self), np.array(values(self)), self.node is not None)
+
+
+def _rebuild(kind, array, requires_grad):
+    """A pickled leaf."""
+    return kind.__new__(kind, wrap(own_copy(array), None, 0), requires_grad)
+
+
+# ---- making tensors ----------------------------------------------------------------------------------------------------
+
+cpdef object as_dtype(str op, object dtype):
+    """`dtype` as a NumPy dtype that tinynet has, in native byte order."""
+    try:
+        if dtype is None:
+            raise TypeError
+        d = np.dtype(dtype).newbyteorder("=")
+    except TypeError:
+        raise DTypeError(f"{op}: dtype must be a NumPy dtype or its name; got {dtype!r}") from None
+    if d.kind not in "fiub" or d.itemsize > 8 or (d.kind == "f" and d.itemsize < 4) or (d.kind == "u" and d.itemsize in (2, 8)):
+        raise DTypeError(f"{op}: dtype must be float32, float64, int64, int32, int16, int8, uint32, uint8 or bool; got {d}")
+    return d
+
+
+def tensor(data, dtype=None, requires_grad=False):
+    """A new tensor with a copy of `data`.
+
+    Parameters
+    ----------
+    data : array_like or Tensor
+        Numbers, nested lists, an ndarray of any layout and byte order, or a Tensor.
+    dtype : dtype, optional
+        By default that of an array or tensor; float32 for Python floats, int64 for ints, bool for bools.
+    requires_grad : bool, default False
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DTypeError
+        For a dtype that tinynet does not have (complex, float16, objects, strings).
+    """
+    cdef ndarray a
+    if isinstance(data, Variable):
+        source = np.asarray(values(<Variable>data))
+    elif isinstance(data, np.ndarray):
+        source = data
+    else:
+        try:
+            source = np.asarray(data)
+        except ValueError as error:
+            raise ShapeError(f"tensor: data must be a number or nested sequences of equal lengths; got {error}") from None
+        if dtype is None and source.dtype == np.float64 and not isinstance(data, np.generic):
+            dtype = np.float32
+    if dtype is None:
+        dtype = source.dtype
+    target = as_dtype("tensor", dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        a = own_copy(source.astype(target, copy=False))
+    cdef Variable t = wrap(a, None, 0)
+    if requires_grad:
+        t.requires_grad = True
+    return t
+
+
+def empty(shape, dtype):
+    """A new tensor whose values are not set; `shape` is a tuple of int, `dtype` a NumPy dtype that tinynet has."""
+    cdef npy_intp[64] sizes
+    cdef int d, nd = len(shape)
+    if nd > 64:
+        raise ShapeError(f"empty: a tensor has at most 64 axes; got {nd}")
+    for d in range(nd):
+        sizes[d] = shape[d]
+    return wrap(new_array(nd, sizes, dtype.num), None, 0)
+
+
+def from_numpy(a):
+    """A tensor that shares the memory of an array.
+
+    Changes on one side are seen on the other.  A read-only array gives a tensor that cannot be written in place.
+
+    Parameters
+    ----------
+    a : ndarray
+        Of a dtype that tinynet has, in native byte order, any strides.
+    """
+    return wrap(checked_external(a), None, 0)
+
+
+cdef ndarray checked_external(object a):
+    """An array from outside as one over a block."""
+    if not isinstance(a, np.ndarray):
+        raise DTypeError(f"from_numpy: a must be an ndarray; got {type(a).__name__}")
+    as_dtype("from_numpy", a.dtype)
+    if not a.dtype.isnative:
+        raise DTypeError(f"from_numpy: a must be in native byte order; got {a.dtype.str} (tinynet.tensor converts it)")
+    if not a.flags.aligned:
+        raise ArgumentError("from_numpy: a must be aligned in memory; tinynet.tensor makes a copy that is")
+    return wrap_external(a)
+
+
+def arrays_of(params):
+    """The arrays of a sequence of tensors, sharing memory."""
+    return [values(<Variable?>p) for p in params]
+
+
+def grads_of(params):
+    """The gradient arrays of a sequence of leaves; None where there is none."""
+    return [(<Leaf>(<Variable?>p).node).grad if isinstance((<Variable?>p).node, Leaf) else None for p in params]
