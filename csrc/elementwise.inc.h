@@ -26,7 +26,8 @@ static void sigmoid_backward_f32(float *gx, const float *gy, const float *y, ptr
     });
 }
 
-/* |x| < 0.625: x + x^3 P(x^2) (Cephes, Moshier 1989); otherwise sign(x) (1 - 2 / (exp(2|x|) + 1)). */
+/* For a = |x|, and with the sign of x put back:
+ *     a < 0.625: a + a^3 P(a^2) (Cephes, Moshier 1989);  otherwise 1 - 2 / (exp(2a) + 1). */
 INLINE vf tanh_v(vf x) {
     vi sign = (vi)x & INT32_MIN;
     vf a = (vf)((vi)x & INT32_MAX), z = x * x;
@@ -34,9 +35,9 @@ INLINE vf tanh_v(vf x) {
     p = p * z + -5.37397155531e-2f;
     p = p * z + 1.33314422036e-1f;
     p = p * z + -3.33332819422e-1f;
-    vf small = p * z * x + x;
+    vf small = p * z * a + a;
     vf large = 1.0f - 2.0f / (exp_v(a + a) + 1.0f);
-    return choose(a < 0.625f, small, (vf)((vi)large | sign));
+    return (vf)((vi)choose(a < 0.625f, small, large) | sign);
 }
 
 static void tanh_forward_f32(float *y, const float *x, ptrdiff_t n) {

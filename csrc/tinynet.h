@@ -33,12 +33,12 @@ typedef struct tn_kernels {
     ptrdiff_t panel;       /* columns of one packed panel of tn_gemm, at most TN_PANEL_MAX */
 
     /* ---- elementwise: y[n], x[n] -------------------------------------------------------------------------------- */
-    /* y = 1 / (1 + exp(-x)).  At most 3 units in the last place from the exact value where that is a normal number, 0 below
+    /* y = 1 / (1 + exp(-x)).  At most 4 units in the last place from the exact value where that is a normal number, 0 below
      * (tests/test_kernels.py). */
     void (*sigmoid_forward_f32)(float *y, const float *x, ptrdiff_t n);
     /* gx = gy * y * (1 - y) */
     void (*sigmoid_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t n);
-    /* y = tanh(x).  At most 3 units in the last place, likewise. */
+    /* y = tanh(x).  At most 3 units in the last place, likewise; tanh(-0) is -0. */
     void (*tanh_forward_f32)(float *y, const float *x, ptrdiff_t n);
     /* gx = gy * (1 - y^2) */
     void (*tanh_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t n);

@@ -197,7 +197,7 @@ def rows_and_weight(bias: bool) -> tuple[Shapes, ...]:
 
 # ---- the table -----------------------------------------------------------------------------------
 
-BN_ULPS = 32  # of float32: within a block the deviations from its first row are squared and summed in float32
+BN_ULPS = 8
 
 A, R, S = arithmetic, reduction, shape
 

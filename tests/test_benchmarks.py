@@ -1,4 +1,4 @@
-"""The benchmarks run through and refuse what they do not know; nothing here looks at a time.  PyTorch is not needed."""
+"""The benchmarks run through and refuse what they do not know.  No test looks at a time or needs PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every error of the ops: its class, and a message that names operation, argument, what is expected and what came."""
+"""Every error of the ops: its class, and a message that names operation, argument, expected and received."""
 
 from __future__ import annotations
 

@@ -52,10 +52,8 @@ def test_bn_large_mean_small_deviation(rows: int, threads: int, rng: np.random.G
     ("first", "mean", "std"),
     [(0.0, 0.0, 1.0), (8.0, 0.0, 1.0), (100.0, 0.0, 1.0), (0.0, 3.0, 1.0), (0.0, 10.0, 0.1)],
 )
-def test_bn_outlier_in_the_first_row(
-    first: float, mean: float, std: float, rng: np.random.Generator
-) -> None:
-    """The statistics do not lean on the first row of a block: a pixel that is off, a ReLU that did not fire."""
+def test_bn_outlier_in_the_first_row(first: float, mean: float, std: float, rng: np.random.Generator) -> None:
+    """The statistics do not lean on the first row of a block (a pixel that is off, a ReLU that is)."""
     x = (mean + std * rng.standard_normal((64, 200))).astype(np.float32)
     x[0] = first
     assert bn_error(x) <= 32.0

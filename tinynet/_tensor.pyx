@@ -395,7 +395,7 @@ cdef class Tensor(Variable):
 
     def zero_(self):
         """Set every element to 0."""
-        return self.fill_(0)
+        return self.write("zero_", wrap(own_copy(np.zeros_like(values(self))), None, 0))
 
     def fill_(self, value):
         """Set every element to `value`."""
@@ -470,11 +470,13 @@ cdef object arg_extremum(Tensor t, object dim, bint keepdim, object where, str o
 
 
 cdef object plain_index(object index):
-    """An index with tensors in it as one with arrays."""
+    """An index with tensors and lists in it as one with arrays."""
+    if isinstance(index, tuple):
+        return tuple([plain_index(i) for i in index])
     if isinstance(index, Tensor):
         return np.asarray(values(<Tensor>index))
-    if isinstance(index, tuple):
-        return tuple([np.asarray(values(<Tensor>i)) if isinstance(i, Tensor) else i for i in index])
+    if isinstance(index, list):
+        return np.asarray(index, None if index else np.intp)
     return index
 
 

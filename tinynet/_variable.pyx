@@ -402,7 +402,7 @@ cdef class Variable:
         cdef Variable t
         if not self.is_leaf:
             raise GraphError("deepcopy: only a leaf can be copied; use .detach().clone()")
-        t = type(self).__new__(type(self), wrap(own_copy(values(self)), None, 0), self.node is not None)
+        t = tensor_class.__new__(type(self), wrap(own_copy(values(self)), None, 0), self.node is not None)
         if hasattr(self, "__dict__"):
             t.__dict__.update(self.__dict__)
         memo[id(self)] = t
@@ -411,12 +411,12 @@ cdef class Variable:
     def __reduce__(self):
         if not self.is_leaf:
             raise GraphError("pickle: only a leaf can be pickled; use .detach()")
-        return _rebuild, (type(self), np.array(values(self)), self.node is not None)
+        return _rebuild, (type(self), np.array(values(self)), self.node is not None), getattr(self, "__dict__", None) or None
 
 
 def _rebuild(kind, array, requires_grad):
     """A pickled leaf."""
-    return kind.__new__(kind, wrap(own_copy(array), None, 0), requires_grad)
+    return tensor_class.__new__(kind, wrap(own_copy(array), None, 0), requires_grad)
 
 
 # ---- making tensors ----------------------------------------------------------------------------------------------------

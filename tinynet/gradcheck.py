@@ -86,7 +86,9 @@ def gradcheck(
     def loss() -> float:
         with no_grad():
             results = zip(_outputs(function, tensors), weights, outputs, strict=True)
-            return sum(float((y.numpy() * v).sum()) for y, v, recorded in results if recorded.requires_grad)
+            return sum(
+                float((y.detach().numpy() * v).sum()) for y, v, recorded in results if recorded.requires_grad
+            )
 
     for (i, t), gradient in zip(checked, analytical, strict=True):
         x = t.detach().numpy()

@@ -222,17 +222,18 @@ cdef class CrossEntropy(Op):
         cdef ndarray logp = self.saved[0], target = self.saved[1], weight = self.saved[2], gx = new_like(logp), g
         cdef Py_ssize_t rows = PyArray_DIMS(logp)[0], c = PyArray_DIMS(logp)[1]
         cdef unsigned long mode
+        cdef double inverse = 1.0 / self.divisor if self.divisor != 0.0 else 0.0
         if rows == 0:
             return gx, None, None
         if PyArray_TYPE(logp) != NPY_FLOAT:
-            scale = gy if self.reduction != "mean" else gy / self.divisor
+            scale = gy if self.reduction != "mean" else gy * inverse
             q = self.distribution(logp, target, weight)
             (<object>gx)[...] = np.reshape(scale, (-1, 1)) * (np.exp(logp) * q.sum(axis=1, keepdims=True) - q)
             return gx, None, None
         if self.reduction == "none":
             g = contiguous(gy)
         else:
-            g = np.asarray(gy / self.divisor if self.reduction == "mean" else gy, np.float32)
+            g = np.asarray(gy * inverse if self.reduction == "mean" else gy, np.float32)
         mode = tn_enter()
         K.cross_entropy_backward_f32(
             <float*>PyArray_DATA(gx), <float*>PyArray_DATA(g), <float*>PyArray_DATA(logp), <int64_t*>PyArray_DATA(target),

@@ -91,28 +91,28 @@ def _affinity():
         return os.cpu_count() or 1
 
 
-def _cgroup_quota():
+def _cgroup_quota(root="/sys/fs/cgroup"):
     """Whole CPUs that the control group may use, or None without a limit (cgroup v2, then v1)."""
     try:
-        with open("/sys/fs/cgroup/cpu.max") as f:
+        with open(f"{root}/cpu.max") as f:
             quota, period = f.read().split()
         return None if quota == "max" else max(1, int(quota) // int(period))
     except (OSError, ValueError):
         pass
     try:
-        with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as f, open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as g:
+        with open(f"{root}/cpu/cpu.cfs_quota_us") as f, open(f"{root}/cpu/cpu.cfs_period_us") as g:
             quota, period = int(f.read()), int(g.read())
         return None if quota <= 0 else max(1, quota // period)
     except (OSError, ValueError):
         return None
 
 
-def _physical_cores():
+def _physical_cores(root="/sys/devices/system/cpu"):
     """Cores rather than hardware threads, among the CPUs this process may use; None where the system does not tell."""
     try:
         cores = set()
         for cpu in os.sched_getaffinity(0):
-            folder = f"/sys/devices/system/cpu/cpu{cpu}/topology/"
+            folder = f"{root}/cpu{cpu}/topology/"
             with open(folder + "core_id") as f, open(folder + "physical_package_id") as g:
                 cores.add((f.read(), g.read()))
         return len(cores)

@@ -1,0 +1,239 @@
+"""The doors of the ops against PyTorch's of the same names: values and gradients (`pytest -m parity`)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from ops_cases import CASES, DROPOUT_P, Case, class_weights, labels, picked, running
+from ops_running import assert_near, largest, run
+
+import tinynet as tn
+from tinynet.nn import functional as F
+
+pytestmark = pytest.mark.parity
+
+each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda d: d.__name__)
+
+
+@pytest.fixture(scope="module")
+def torch() -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torch
+
+    torch.set_num_threads(1)
+    return torch
+
+
+def cross_entropy(**options: Any) -> Callable[..., Any]:
+    def door(t: Any, x: Any) -> Any:
+        n, k = x.shape
+        given = dict(options)
+        if given.pop("weighted", False):
+            given["weight"] = t.from_numpy(class_weights(k)).to(x.dtype)
+        return t.nn.functional.cross_entropy(x, t.from_numpy(labels(n, k)), **given)
+
+    return door
+
+
+def bn_eval(t: Any, x: Any, w: Any, b: Any) -> Any:
+    mean, var = (t.from_numpy(v).to(x.dtype) for v in running(x.shape[1]))
+    return t.nn.functional.batch_norm(x, mean, var, w, b, eps=1e-3)
+
+
+def picking(t: Any, x: Any) -> Any:
+    return x[t.from_numpy(picked(len(x)))]
+
+
+# PyTorch's spelling of each row: a function of the module and the tensors.
+TORCH: dict[str, Callable[..., Any]] = {
+    "add": lambda t, a, b: a + b,
+    "add_self": lambda t, a: a + a,
+    "sub": lambda t, a, b: a - b,
+    "rsub": lambda t, a: 1.5 - a,
+    "mul": lambda t, a, b: a * b,
+    "square": lambda t, a: a * a,
+    "div": lambda t, a, b: a / b,
+    "pow": lambda t, a, b: a**b,
+    "cube": lambda t, a: a**3,
+    "rpow": lambda t, a: 2.0**a,
+    "neg": lambda t, x: -x,
+    "exp": lambda t, x: x.exp(),
+    "log": lambda t, x: x.log(),
+    "sqrt": lambda t, x: x.sqrt(),
+    "abs": lambda t, x: x.abs(),
+    "clone": lambda t, x: x.clone(),
+    "contiguous": lambda t, x: x.transpose(0, 2).contiguous(),
+    "cast": lambda t, x: x.to(t.float32 if x.dtype == t.float64 else t.float64),
+    "sum": lambda t, x: x.sum(),
+    "sum_dim": lambda t, x: x.sum(1),
+    "sum_dims": lambda t, x: x.sum((0, -1), keepdim=True),
+    "mean": lambda t, x: x.mean(),
+    "mean_dims": lambda t, x: x.mean((0, 2)),
+    "var": lambda t, x: x.var(0),
+    "max": lambda t, x: x.max(),
+    "max_dim": lambda t, x: x.max(1)[0],
+    "min_dim": lambda t, x: x.min(-1, True)[0],
+    "amax": lambda t, x: x.amax((0, 2)),
+    "amin": lambda t, x: x.amin(),
+    "reshape": lambda t, x: x.reshape(-1, x.shape[1]),
+    "flatten": lambda t, x: x.flatten(1),
+    "unsqueeze": lambda t, x: x.unsqueeze(1),
+    "permute": lambda t, x: x.permute(2, 0, 1),
+    "transpose": lambda t, x: x.transpose(0, -1),
+    "broadcast_to": lambda t, x: x.broadcast_to((4, 3, 5)),
+    "cat": lambda t, a, b, c: t.cat([a, b, c], 1),
+    "cat_same": lambda t, a: t.cat([a, a]),
+    "index": lambda t, x: x[1:, None].flip(-1)[..., ::2],  # PyTorch has no negative steps
+    "index_one": lambda t, x: x[-1, 0, 0],
+    "index_array": picking,
+    "index_mask": lambda t, x: x[t.arange(len(x)) % 2 == 0],
+    "sigmoid": lambda t, x: t.sigmoid(x),
+    "tanh": lambda t, x: t.tanh(x),
+    "relu": lambda t, x: t.nn.functional.relu(x),
+    "relu_inplace": lambda t, x: t.nn.functional.relu(x.clone(), inplace=True),
+    "linear": lambda t, *a: t.nn.functional.linear(*a),
+    "linear_no_bias": lambda t, *a: t.nn.functional.linear(*a),
+    "linear_3d": lambda t, *a: t.nn.functional.linear(*a),
+    "matmul": lambda t, a, b: a @ b,
+    "matmul_T": lambda t, a, b: a.T @ b.T,
+    "log_softmax": lambda t, x: t.nn.functional.log_softmax(x, -1),
+    "log_softmax_0": lambda t, x: t.nn.functional.log_softmax(x, 0),
+    "softmax": lambda t, x: t.nn.functional.softmax(x, 1),
+    "cross_entropy": cross_entropy(),
+    "cross_entropy_sum": cross_entropy(reduction="sum"),
+    "cross_entropy_none": cross_entropy(reduction="none"),
+    "cross_entropy_True": cross_entropy(weighted=True),
+    "cross_entropy_0.1": cross_entropy(label_smoothing=0.1),
+    "cross_entropy_0.3_True_none": cross_entropy(label_smoothing=0.3, weighted=True, reduction="none"),
+    "cross_entropy_sum_0": cross_entropy(reduction="sum", ignore_index=0),
+    "cross_entropy_1_0.2_True_sum": cross_entropy(
+        ignore_index=1, label_smoothing=0.2, weighted=True, reduction="sum"
+    ),
+    "bn_train": lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
+    "bn_train_plain": lambda t, x: t.nn.functional.batch_norm(x, None, None, training=True),
+    "bn_eval": bn_eval,
+}
+
+
+def test_every_row_has_a_twin() -> None:
+    assert {c.name for c in CASES if not c.random} == set(TORCH)
+
+
+@each_dtype
+@pytest.mark.parametrize("case", [c for c in CASES if not c.random], ids=lambda c: c.name)
+def test_values_and_gradients(case: Case, dtype: type, torch: ModuleType, rng: np.random.Generator) -> None:
+    for shapes in (*case.shapes, case.large):
+        arrays = case.draw(rng, shapes, dtype)
+        leaves = [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
+        expected = TORCH[case.name](torch, *leaves)
+        g = rng.standard_normal(tuple(expected.shape))
+        expected.backward(torch.from_numpy(np.asarray(g)).to(expected.dtype))
+        wanted = expected.detach().numpy()
+        y, gradients = run(case, arrays, np.asarray(g, wanted.dtype))
+        what = f"{case.name} of {shapes}"
+        assert y.dtype == wanted.dtype, what
+        eps = max(float(np.finfo(d).eps) for d in (dtype, wanted.dtype))
+        # both round; PyTorch's own float32 sums err with the number of terms
+        terms = max((a.size for a in arrays), default=1) if case.elementwise is False else 1
+        slack = 2.0 + np.log2(1 + terms)
+        size = np.abs(wanted) if case.elementwise else largest(wanted, *arrays)
+        assert_near(y, wanted.astype(np.float64), eps, slack * case.ulps, size, what)
+        for i, (a, b) in enumerate(zip(gradients, leaves, strict=True)):
+            b = b.grad.numpy()
+            size = max(largest(b), case.floor * largest(g))
+            bound = slack * case.grad_ulps
+            assert_near(a, b.astype(np.float64), eps, bound, size, f"gradient {i} of {what}")
+
+
+@each_dtype
+def test_running_statistics(dtype: type, torch: ModuleType, rng: np.random.Generator) -> None:
+    for shape in ((7, 5), (4, 5, 3), (2, 5, 3, 2)):
+        x = np.asarray(rng.standard_normal(shape), dtype)
+        mine, theirs = ([np.zeros(5, dtype), np.ones(5, dtype)] for _ in range(2))
+        for _ in range(3):
+            F.batch_norm(tn.from_numpy(x), *map(tn.from_numpy, mine), training=True, momentum=0.2)
+            given = map(torch.from_numpy, theirs)
+            torch.nn.functional.batch_norm(torch.from_numpy(x), *given, training=True, momentum=0.2)
+        for a, b in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5 if dtype is np.float32 else 1e-13, atol=1e-7)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_nothing_counted(reduction: str, torch: ModuleType) -> None:
+    """Every example ignored: the loss and its gradient."""
+    x, t = np.ones((3, 4), np.float32), np.full(3, -100)
+    mine, theirs = tn.from_numpy(x).requires_grad_(), torch.from_numpy(x.copy()).requires_grad_()
+    a = F.cross_entropy(mine, tn.from_numpy(t), reduction=reduction)
+    b = torch.nn.functional.cross_entropy(theirs, torch.from_numpy(t), reduction=reduction)
+    np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+    a.sum().backward()
+    b.sum().backward()
+    np.testing.assert_array_equal(mine.grad.numpy(), theirs.grad.numpy())
+
+
+def test_ties_and_kinks(torch: ModuleType) -> None:
+    """The gradient where there is a choice: ties of a maximum, |x|, relu, sqrt and powers at 0."""
+    tied = np.asarray([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]], np.float32)
+    zeros = np.asarray([0.0, -0.0, 1.0, -1.0], np.float32)
+    calls: list[tuple[Callable[[Any], Any], np.ndarray]] = [
+        (lambda x: x.max(), tied),
+        (lambda x: x.min(), tied),
+        (lambda x: x.amax(1).sum(), tied),
+        (lambda x: x.amin((0, 1)), tied),
+        (lambda x: x.max(1)[0].sum(), tied),
+        (lambda x: x.min(0)[0].sum(), tied),
+        (lambda x: x.abs().sum(), zeros),
+        (lambda x: x.relu().sum(), zeros),
+        (lambda x: (x**2).sum(), zeros),
+        (lambda x: (x**1).sum(), zeros),
+        (lambda x: (x**0).sum(), zeros),
+        (lambda x: (0.0**x).sum(), np.asarray([0.0, 1.0, 2.0], np.float32)),
+        (lambda x: x.sqrt().sum(), np.abs(zeros)),
+    ]
+    for i, (call, x) in enumerate(calls):
+        mine, theirs = tn.from_numpy(x).requires_grad_(), torch.from_numpy(x.copy()).requires_grad_()
+        a, b = call(mine), call(theirs)
+        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy(), err_msg=f"call {i}")
+        a.backward()
+        b.backward()
+        np.testing.assert_allclose(mine.grad.numpy(), theirs.grad.numpy(), rtol=1e-6, err_msg=f"call {i}")
+
+
+def test_indices_of_extrema(torch: ModuleType) -> None:
+    """The first of several, as a pair with the values; NaN wins."""
+    nan = float("nan")
+    x = np.asarray([[1.0, 3.0, 3.0], [2.0, nan, nan], [-1.0, -1.0, -2.0]], np.float32)
+    for name in ("max", "min"):
+        for dim in (0, 1):
+            mine, theirs = getattr(tn.from_numpy(x), name)(dim), getattr(torch.from_numpy(x), name)(dim)
+            np.testing.assert_array_equal(mine[0].numpy(), theirs[0].numpy())
+            np.testing.assert_array_equal(mine[1].numpy(), theirs[1].numpy())
+            index = getattr(tn.from_numpy(x), f"arg{name}")(dim).numpy()
+            np.testing.assert_array_equal(index, theirs[1].numpy())
+
+
+def test_special_values(torch: ModuleType) -> None:
+    inf, nan = float("inf"), float("nan")
+    x = np.asarray([0.0, -0.0, 100.0, -100.0, 1e4, -1e4, inf, -inf, nan], np.float32)
+    for name in ("sigmoid", "tanh", "relu", "exp", "log", "sqrt", "abs"):
+        mine, theirs = getattr(tn.from_numpy(x), name)().numpy(), getattr(torch.from_numpy(x), name)().numpy()
+        np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-37, err_msg=name)
+    rows = np.asarray([[inf, 0.0], [-inf, 0.0], [nan, 0.0], [1e4, -1e4]], np.float32)
+    a = F.log_softmax(tn.from_numpy(rows), 1).numpy()
+    b = torch.nn.functional.log_softmax(torch.from_numpy(rows), 1).numpy()
+    np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_dropout_keeps_the_expectation(torch: ModuleType) -> None:
+    """PyTorch's masks are other ones; share and scale are the same."""
+    x = np.ones(200_000, np.float32)
+    mine = F.dropout(tn.from_numpy(x), DROPOUT_P).numpy()
+    theirs = torch.nn.functional.dropout(torch.from_numpy(x), DROPOUT_P).numpy()
+    np.testing.assert_allclose(np.unique(mine), np.unique(theirs), rtol=1e-6)
+    assert abs(mine.mean() - theirs.mean()) < 0.02

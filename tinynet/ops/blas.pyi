@@ -1,0 +1,3 @@
+LARGEST: int
+
+def blas_info() -> str: ...
