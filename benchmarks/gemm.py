@@ -63,7 +63,7 @@ def table(threads: int, options: Options, result: Result) -> None:
         row = [f"{n} x {k} x {c}"]
         for name, function, flops in products(n, k, c):
             times = alternate(ways(function), threads=threads, seconds=options.seconds(0.4), rounds=(3, 2000))
-            panels, blas = flops / times["panels"].minimum / 1e9, flops / times["blas"].minimum / 1e9
+            panels, blas = flops / times["panels"].median / 1e9, flops / times["blas"].median / 1e9
             row += [f"{panels:.0f}", f"{blas:.0f}", f"{panels / blas:.2f}"]
             result.data[f"{name} {n}x{k}x{c}, {threads} threads"] = {
                 "panels": panels,
@@ -77,7 +77,7 @@ def table(threads: int, options: Options, result: Result) -> None:
         "N x K x C",
         *(f"{name} {way}" for name in ("y", "gx", "gw") for way in ("panels", "BLAS", "ratio")),
     ]
-    result.tables.append(Table(f"GFLOP/s (minimum of time), {threads} thread(s)", header, rows))
+    result.tables.append(Table(f"GFLOP/s (median), {threads} thread(s)", header, rows))
     result.notes.append(
         f"{threads} thread(s): BLAS is more than 5 % faster in {'; '.join(lost) or 'none of these'}."
     )

@@ -17,8 +17,8 @@ from benchmarks.networks import TORCH_MODES, Trainer, tinynet_trainer, torch_tra
 from benchmarks.report import BenchmarkError, Options, Result, Table, bytes_text, time_text
 from benchmarks.timing import alternate, torch_missing, use_threads
 
-# Relative differences allowed between float32 computations that sum in different orders: of the loss, and of each
-# parameter's gradient in the l2 norm.
+# Relative differences allowed between float32 computations that sum in different orders: of the loss, and of
+# each parameter's gradient in the l2 norm.
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-4
 
 

@@ -1,5 +1,5 @@
-"""Clocks and samples.  Candidates are timed in turn (A B A B ...), so that a change of the machine's speed hits
-all alike.
+"""Clocks and samples.  Candidates are timed in turn (A B A B ...),
+so that a change of the machine's speed hits all alike.
 
 With one thread the clock is the thread's CPU time, which other processes hardly disturb; with more it is the
 wall clock, which means something only on a quiet machine.

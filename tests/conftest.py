@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -19,6 +21,15 @@ hypothesis.settings.load_profile("tinynet")
 
 def pytest_report_header() -> str:
     return f"tinynet {tinynet.__version__}: {tinynet.__file__}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests run in an empty folder: Python started there finds the installed package, not the sources."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("cwd"))
+    yield
+    os.chdir(before)
 
 
 @pytest.fixture(autouse=True)

@@ -312,6 +312,7 @@ CASES: tuple[Case, ...] = (
             {"label_smoothing": 0.3, "weighted": True, "reduction": "none"},
             {"reduction": "sum", "ignore_index": 0},
             {"ignore_index": 1, "label_smoothing": 0.2, "weighted": True, "reduction": "sum"},
+            {"ignore_index": 2, "label_smoothing": 0.2, "weighted": True},
         )
     ),
     # normalization

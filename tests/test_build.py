@@ -26,9 +26,10 @@ PACKAGE = Path(tinynet.__file__).parent
 LAYERS = [
     ["tinynet.errors", "tinynet._version"],
     [f"tinynet.ops.{name}" for name in ("blas", "checks", "kernels", "memory", "threads")],
-    ["tinynet._graph"],
+    ["tinynet._graph", "tinynet._grad_mode", "tinynet.random"],
     ["tinynet.ops"],
-    ["tinynet._tensor", "tinynet.random"],
+    ["tinynet._variable"],
+    ["tinynet._tensor"],
     ["tinynet.creation", "tinynet.gradcheck"],
     ["tinynet.nn"],
     ["tinynet.optim", "tinynet.data", "tinynet.io", "tinynet.models"],

@@ -11,7 +11,14 @@ from tinynet.errors import ArgumentError, DTypeError
 
 @pytest.mark.parametrize(("f", "value"), [(tn.zeros, 0), (tn.ones, 1)])
 def test_zeros_and_ones(f, value):
-    for t, shape in ((f(2, 3), (2, 3)), (f((2, 3)), (2, 3)), (f([4]), (4,)), (f(), ()), (f(0, 2), (0, 2)), (f(np.int64(2)), (2,))):
+    for t, shape in (
+        (f(2, 3), (2, 3)),
+        (f((2, 3)), (2, 3)),
+        (f([4]), (4,)),
+        (f(), ()),
+        (f(0, 2), (0, 2)),
+        (f(np.int64(2)), (2,)),
+    ):
         assert t.shape == shape
         assert t.dtype == np.float32
         assert (t.numpy() == value).all()
@@ -41,7 +48,15 @@ def test_full():
 
 @pytest.mark.parametrize(
     ("arguments", "dtype"),
-    [((5,), "int64"), ((2, 7), "int64"), ((7, 2, -2), "int64"), ((0, 1, 0.25), "float32"), ((3.0,), "float32"), ((5, 2), "int64"), ((0,), "int64")],
+    [
+        ((5,), "int64"),
+        ((2, 7), "int64"),
+        ((7, 2, -2), "int64"),
+        ((0, 1, 0.25), "float32"),
+        ((3.0,), "float32"),
+        ((5, 2), "int64"),
+        ((0,), "int64"),
+    ],
 )
 def test_arange(arguments, dtype):
     t = tn.arange(*arguments)

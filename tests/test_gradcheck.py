@@ -53,18 +53,25 @@ def test_inputs_without_a_gradient_are_passed_on():
 def test_wrong_gradients_are_caught(wrong):
     x = tn.tensor([1.5, -2.0, 0.5], dtype="float64", requires_grad=True)
     assert tn.gradcheck(wrong, x, raise_exception=False) is False
-    with pytest.raises(GraphError, match=r"gradcheck: gradient of input 0 at \(0,\) is .*, by finite differences"):
+    with pytest.raises(
+        GraphError, match=r"gradcheck: gradient of input 0 at \(0,\) is .*, by finite differences"
+    ):
         tn.gradcheck(wrong, x)
 
 
 def test_the_message_names_input_index_and_both_values():
-    x, y = tn.ones(2, dtype="float64", requires_grad=True), tn.tensor([[1.0, 0.0]], dtype="float64", requires_grad=True)
+    x, y = (
+        tn.ones(2, dtype="float64", requires_grad=True),
+        tn.tensor([[1.0, 0.0]], dtype="float64", requires_grad=True),
+    )
 
     def wrong(x: tn.Tensor, y: tn.Tensor) -> tn.Tensor:
         bent = y * y.detach()  # wrong where y is not 0
         return x.sum() + (bent * tn.tensor([0.0, 1.0], dtype="float64")).sum() + (bent * bent.detach()).sum()
 
-    with pytest.raises(GraphError, match=r"gradient of input 1 at \(0, 0\) is -?\d.*, by finite differences -?\d"):
+    with pytest.raises(
+        GraphError, match=r"gradient of input 1 at \(0, 0\) is -?\d.*, by finite differences -?\d"
+    ):
         tn.gradcheck(wrong, [x, y])
 
 

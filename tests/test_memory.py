@@ -24,7 +24,13 @@ def in_use() -> int:
 def trainer() -> Callable[[], float]:
     """One training step of a network with every layer of the MLP family."""
     net = nn.Sequential(
-        nn.Linear(30, 40), nn.BatchNorm1d(40), nn.Sigmoid(), nn.Linear(40, 40), nn.ReLU(), nn.Dropout(0.2), nn.Linear(40, 10)
+        nn.Linear(30, 40),
+        nn.BatchNorm1d(40),
+        nn.Sigmoid(),
+        nn.Linear(40, 40),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Linear(40, 10),
     )
     optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     x, labels = tn.randn(60, 30), tn.tensor(np.arange(60) % 10)
@@ -60,7 +66,18 @@ def test_memory_that_belongs_to_somebody_else_is_not_counted():
 
 @pytest.mark.parametrize(
     ("size", "rounded"),
-    [(0, 64), (1, 64), (64, 64), (65, 80), (81, 96), (113, 128), (128, 128), (129, 160), (1 << 20, 1 << 20), ((1 << 20) + 1, 5 << 18)],
+    [
+        (0, 64),
+        (1, 64),
+        (64, 64),
+        (65, 80),
+        (81, 96),
+        (113, 128),
+        (128, 128),
+        (129, 160),
+        (1 << 20, 1 << 20),
+        ((1 << 20) + 1, 5 << 18),
+    ],
 )
 def test_size_classes_are_quarters_of_powers_of_two(size, rounded):
     before = in_use()
@@ -181,12 +198,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def test_steps_after_the_first_few_take_no_page_faults():
     code = FAULTS.format(tests=str(pathlib.Path(__file__).parent))
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) <= 20
 
 
-# ---- requests that cannot be met --------------------------------------------------------------------------------------
+# ---- requests that cannot be met ---------------------------------------------------------------------------
 
 
 def test_more_memory_than_there_is():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from ops_cases import Array
-from tinynet.ops.normalization import batch_statistics
 
 import tinynet as tn
 from tinynet.nn import functional as F
+from tinynet.ops.normalization import batch_statistics
 
 EPS = float(np.finfo(np.float32).eps)
 DTYPES = [np.float32, np.float64]
@@ -158,6 +160,64 @@ def test_nan_comes_through(dtype: type) -> None:
     assert np.isnan(t.sum().item())
     losses = F.cross_entropy(t, tn.tensor([0, 1]), reduction="none").numpy()
     assert np.isnan(losses).tolist() == [True, False]
+
+
+def running(x: tn.Tensor, training: bool) -> tn.Tensor:
+    mean, var = tn.zeros(3, dtype=x.dtype), tn.ones(3, dtype=x.dtype)
+    return F.batch_norm(x, mean, var, training=training)
+
+
+SILENT: dict[str, Callable[[tn.Tensor], tn.Tensor]] = {
+    "add": lambda x: x + x,
+    "mul": lambda x: x * x,
+    "div": lambda x: x / (x - x),
+    "pow": lambda x: x**3,
+    "exp": lambda x: x.exp(),
+    "log": lambda x: (-x).log(),
+    "sqrt": lambda x: (-x).sqrt(),
+    "sum": lambda x: x.sum(),
+    "sum_dim": lambda x: x.sum(0),
+    "mean": lambda x: x.mean(),
+    "var": lambda x: x.var(0),
+    "amax": lambda x: x.amax(0),
+    "cast": lambda x: x.double() if x.dtype == np.float32 else x.float(),
+    "index": lambda x: x[np.zeros(5, np.int64)],
+    "broadcast": lambda x: x[:1].broadcast_to(x.shape),
+    "linear": lambda x: F.linear(x, x, x[:, 0]),
+    "matmul": lambda x: x.T @ x,
+    "sigmoid": F.sigmoid,
+    "tanh": F.tanh,
+    "relu": F.relu,
+    "log_softmax": lambda x: F.log_softmax(x, 0),
+    "softmax": lambda x: F.softmax(x, 1),
+    "cross_entropy": lambda x: F.cross_entropy(x, tn.zeros(len(x), dtype="i8"), label_smoothing=0.1),
+    "batch_norm": lambda x: F.batch_norm(x, None, None, training=True),
+    "batch_norm_running": lambda x: running(x, True),
+    "batch_norm_eval": lambda x: running(x, False),
+    "dropout": F.dropout,
+}
+
+
+@each_dtype
+@pytest.mark.parametrize("name", SILENT)
+def test_overflow_is_silent(name: str, dtype: type) -> None:
+    """Numbers at the end of the range give inf or NaN, forward and backward, without a warning."""
+    x = np.full((70, 3), np.finfo(dtype).max, dtype)
+    t = tn.from_numpy(x).requires_grad_()
+    y = SILENT[name](t)
+    y.backward(tn.from_numpy(np.full(y.shape, np.finfo(y.dtype).max, y.dtype)))
+
+
+@each_dtype
+@pytest.mark.parametrize("name", SILENT)
+def test_infinities_are_silent(name: str, dtype: type) -> None:
+    inf, nan = np.inf, np.nan
+    x = np.asarray([[inf, nan, 1.0], [-inf, 0.0, -1.0], [inf, -0.0, 2.0]], dtype)
+    for value in (1.0, inf, nan):
+        t = tn.from_numpy(x).requires_grad_()
+        y = SILENT[name](t)
+        y.backward(tn.from_numpy(np.full(y.shape, value, y.dtype)))
+        assert t.grad.shape == t.shape
 
 
 @each_dtype

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ops_cases import CASES, DROPOUT_P, Array, Case, Shapes, draw
 from ops_running import LAYOUTS, assert_near, largest, leaf, run
-from tinynet._graph import Op
 
 import tinynet as tn
 from tinynet import ops
+from tinynet._graph import Op
 from tinynet.nn import functional as F
 
 DTYPES = (np.float32, np.float64)
@@ -111,6 +111,26 @@ def check(case: Case, shapes: Shapes, layout: str, arrays: list[Array], lay: obj
         np.testing.assert_array_equal(a, b, err_msg=f"{what} changed its input")
 
 
+@each_dtype
+@pytest.mark.parametrize("case", [c for c in CASES if not c.random], ids=lambda c: c.name)
+def test_mixed_layouts(case: Case, dtype: type, rng: np.random.Generator) -> None:
+    """Inputs and the output's gradient each in a layout of its own, against all of them in C order."""
+    layouts = [f for name, f in LAYOUTS.items() if not name.startswith("zero")]
+    for shapes in (*case.shapes, case.shapes[0], case.shapes[0]):
+        plain = case.draw(rng, shapes, dtype)
+        y, _ = run(case, plain)
+        g = np.asarray(rng.standard_normal(y.shape), y.dtype)
+        _, expected = run(case, plain, g)
+        picks = [layouts[i] for i in rng.integers(len(layouts), size=len(plain) + 1)]
+        laid = [a if (b := f(a)) is None else b for f, a in zip(picks, [*plain, g], strict=True)]
+        z, gradients = run(case, laid[:-1], laid[-1])
+        eps, what = eps_of(dtype, y.dtype), f"{case.name} of {shapes} in {[f.__name__ for f in picks]}"
+        assert_near(z, y.astype(np.float64), eps, 2 * case.ulps, largest(y, *plain), what)
+        for i, (a, b) in enumerate(zip(gradients, expected, strict=True)):
+            size = max(largest(b), case.floor * largest(g))
+            assert_near(a, b.astype(np.float64), eps, 2 * case.grad_ulps, size, f"gradient {i} of {what}")
+
+
 def case_dtype(case: Case, dtype: np.dtype) -> np.dtype:
     """The dtype of the output."""
     if case.name != "cast":
@@ -172,6 +192,55 @@ def test_float32_gradients_follow_float64(case: Case, rng: np.random.Generator) 
             size = max(largest(h), case.floor * largest(cotangent))
             what = f"gradient {i} of {case.name} of {shapes}"
             assert_near(g, h.astype(np.float64), eps_of(np.float32), case.grad_ulps, size, what)
+
+
+@each_dtype
+@each_case
+def test_gradients_asked_for_one_by_one(case: Case, dtype: type, rng: np.random.Generator) -> None:
+    """The gradient of an input is the same whether or not the others want theirs."""
+    for shapes in case.shapes[:2]:
+        arrays = case.draw(rng, shapes, dtype)
+        y, _ = run(case, arrays)
+        g = np.asarray(rng.standard_normal(y.shape), y.dtype)
+        _, together = run(case, arrays, g)
+        for i in range(len(arrays)):
+            inputs = [leaf(a) if j == i else tn.from_numpy(a) for j, a in enumerate(arrays)]
+            case.door(*inputs).backward(tn.from_numpy(g))
+            assert inputs[i].grad is not None
+            assert inputs[i].grad.numpy().tobytes() == together[i].tobytes()
+            assert all(t.grad is None for j, t in enumerate(inputs) if j != i)
+
+
+@each_dtype
+@each_case
+def test_backward_twice(case: Case, dtype: type, rng: np.random.Generator) -> None:
+    """A retained graph gives the same gradient again; the gradients add up, and nobody's arrays change."""
+    for shapes in case.shapes[:2]:
+        arrays = case.draw(rng, shapes, dtype)
+        leaves = [leaf(a) for a in arrays]
+        y = case.door(*leaves)
+        g = np.asarray(rng.standard_normal(y.shape), y.dtype)
+        values, cotangent, before = y.detach().numpy().copy(), g.copy(), [a.copy() for a in arrays]
+        y.backward(tn.from_numpy(g), retain_graph=True)
+        once = [t.grad.numpy().copy() for t in leaves]
+        y.backward(tn.from_numpy(g))
+        for t, h in zip(leaves, once, strict=True):
+            assert t.grad.numpy().tobytes() == (h + h).tobytes()
+        assert y.detach().numpy().tobytes() == values.tobytes()
+        assert g.tobytes() == cotangent.tobytes()
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(arrays, before, strict=True))
+
+
+@each_case
+def test_nothing_is_recorded_without_need(case: Case, rng: np.random.Generator) -> None:
+    arrays = case.draw(rng, case.shapes[0])
+    y = case.door(*(tn.from_numpy(a) for a in arrays))
+    assert not y.requires_grad
+    with tn.no_grad():
+        z = case.door(*(leaf(a) for a in arrays))
+    assert not z.requires_grad
+    assert z.is_leaf
+    assert y.numpy().tobytes() == z.numpy().tobytes()
 
 
 sides = st.integers(1, 9)

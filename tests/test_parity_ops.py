@@ -115,6 +115,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "cross_entropy_1_0.2_True_sum": cross_entropy(
         ignore_index=1, label_smoothing=0.2, weighted=True, reduction="sum"
     ),
+    "cross_entropy_2_0.2_True": cross_entropy(ignore_index=2, label_smoothing=0.2, weighted=True),
     "bn_train": lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
     "bn_train_plain": lambda t, x: t.nn.functional.batch_norm(x, None, None, training=True),
     "bn_eval": bn_eval,

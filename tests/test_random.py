@@ -81,8 +81,14 @@ def test_seeds_that_are_refused(seed):
 def test_states_that_are_refused_change_nothing():
     g = tn.Generator(1)
     tn.rand(1, generator=g)
-    for state in ({"seed": 1}, None, {"seed": -1, "calls": 0}, {"seed": 2, "calls": -1}, {"seed": 2, "calls": 1.5}):
-        with pytest.raises(ArgumentError, match="(set_state|manual_seed): "):
+    for state in (
+        {"seed": 1},
+        None,
+        {"seed": -1, "calls": 0},
+        {"seed": 2, "calls": -1},
+        {"seed": 2, "calls": 1.5},
+    ):
+        with pytest.raises(ArgumentError, match=r"(set_state|manual_seed): "):
             g.set_state(state)
         assert g.get_state() == {"seed": 1, "calls": 1}
 
@@ -95,13 +101,13 @@ def test_seeds_and_calls_give_unrelated_streams():
     assert abs(correlations).max() < 0.1
 
 
-# ---- dropout ----------------------------------------------------------------------------------------------------------
+# ---- dropout -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", [1, 7, 8191, 8192, 8193, 3 * 8192 + 5])
 def test_dropout_is_a_function_of_seed_call_and_index(threads, dtype, n):
-    """Compared with the Philox numbers drawn in one piece: threads and the borders of pieces do not matter."""
+    """Compared with Philox numbers drawn in one piece: threads and the borders of pieces do not matter."""
     g = tn.Generator(9)
     g.next_call()
     x = tn.ones(n, dtype=dtype, requires_grad=True)
@@ -136,7 +142,7 @@ def test_dropout_of_neighbours_and_of_calls_is_independent():
         assert abs(np.corrcoef(x, y)[0, 1]) < 0.02
 
 
-# ---- distributions ----------------------------------------------------------------------------------------------------
+# ---- distributions -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

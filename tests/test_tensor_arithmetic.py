@@ -18,16 +18,21 @@ BINARY = [operator.add, operator.sub, operator.mul, operator.truediv]
 COMPARE = [operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge]
 
 
-# ---- dtypes -----------------------------------------------------------------------------------------------------------
+# ---- dtypes ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("scalar", [2, 2.5, True, np.float32(2.5), np.float64(2.5), np.int64(2), np.bool_(True)])
+@pytest.mark.parametrize(
+    "scalar", [2, 2.5, True, np.float32(2.5), np.float64(2.5), np.int64(2), np.bool_(True)]
+)
 @pytest.mark.parametrize("op", [*BINARY, operator.pow])
 def test_numbers_take_the_tensors_dtype(dtype, scalar, op):
     a = np.array([1.0, 2.0, 3.0], dtype)
     t = tn.tensor(a)
-    for y, expected in ((op(t, scalar), op(a, a.dtype.type(scalar))), (op(scalar, t), op(a.dtype.type(scalar), a))):
+    for y, expected in (
+        (op(t, scalar), op(a, a.dtype.type(scalar))),
+        (op(scalar, t), op(a.dtype.type(scalar), a)),
+    ):
         assert isinstance(y, tn.Tensor)
         assert y.dtype == a.dtype
         np.testing.assert_allclose(y.numpy(), expected, rtol=1e-6)
@@ -51,7 +56,7 @@ def test_a_bool_tensor_and_a_number():
     assert (b == 2).tolist() == [False, False]
     assert (b == True).tolist() == [True, False]  # noqa: E712
     with pytest.raises(DTypeError, match="neg: x must hold numbers; got bool"):
-        -b
+        _ = -b
 
 
 @pytest.mark.parametrize(
@@ -85,11 +90,11 @@ def test_division_of_integers_gives_float32():
 @pytest.mark.parametrize("op", [*BINARY, operator.pow, operator.matmul, *COMPARE])
 def test_float32_and_float64_do_not_mix(op):
     x, y = tn.ones(2, 2), tn.ones(2, 2, dtype="float64")
-    with pytest.raises(DTypeError, match="must have .*dtype.*float"):
+    with pytest.raises(DTypeError, match=r"must have .*dtype.*float"):
         op(x, y)
-    with pytest.raises(DTypeError, match="must have .*dtype.*float"):
+    with pytest.raises(DTypeError, match=r"must have .*dtype.*float"):
         op(y, x)
-    with pytest.raises(DTypeError, match="must have .*dtype.*float"):
+    with pytest.raises(DTypeError, match=r"must have .*dtype.*float"):
         op(x, y.numpy())
 
 
@@ -137,7 +142,10 @@ def test_numbers_that_do_not_fit():
 
 def test_shapes_that_do_not_fit():
     for op in BINARY:
-        with pytest.raises(ShapeError, match=r"shapes \(2, 3\) and \(4,\) cannot be broadcast together \(axis -1: 3 against 4\)"):
+        with pytest.raises(
+            ShapeError,
+            match=r"shapes \(2, 3\) and \(4,\) cannot be broadcast together \(axis -1: 3 against 4\)",
+        ):
             op(tn.ones(2, 3), tn.ones(4))
     with pytest.raises(ShapeError, match=r"lt: shapes \(2,\) and \(3,\) cannot be broadcast together"):
         tn.ones(2) < tn.ones(3)  # noqa: B015
@@ -157,7 +165,7 @@ def test_power_has_no_modulus():
         pow(tn.ones(2), 2, 3)
 
 
-# ---- comparisons ------------------------------------------------------------------------------------------------------
+# ---- comparisons -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("op", COMPARE)
@@ -170,7 +178,7 @@ def test_comparisons(op):
         np.testing.assert_array_equal(y.numpy(), op(a, b if isinstance(other, tn.Tensor) else other))
 
 
-# ---- gradients through operators --------------------------------------------------------------------------------------
+# ---- gradients through operators ---------------------------------------------------------------------------
 
 
 def test_gradients_of_broadcast_operands():
@@ -191,7 +199,7 @@ def test_integers_beside_floats_receive_no_gradient():
     assert x.grad.tolist() == [3, 4]
 
 
-# ---- against NumPy ----------------------------------------------------------------------------------------------------
+# ---- against NumPy -----------------------------------------------------------------------------------------
 
 NUMBERS = st.integers(-1000, 1000).map(lambda n: n / 8.0)
 
@@ -243,7 +251,9 @@ def test_gradients_of_a_product_agree_with_numpy(ab):
 @settings(max_examples=40)
 @given(
     hnp.arrays(
-        st.sampled_from(["float32", "float64"]), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0), elements=st.floats(-4, 4, width=16)
+        st.sampled_from(["float32", "float64"]),
+        hnp.array_shapes(min_dims=0, max_dims=3, min_side=0),
+        elements=st.floats(-4, 4, width=16),
     )
 )
 def test_unary_functions_agree_with_numpy(a):
@@ -266,7 +276,13 @@ def test_unary_functions_agree_with_numpy(a):
 
 
 @settings(max_examples=40)
-@given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5), st.sampled_from(["float32", "float64"]), st.data())
+@given(
+    st.integers(0, 5),
+    st.integers(0, 5),
+    st.integers(0, 5),
+    st.sampled_from(["float32", "float64"]),
+    st.data(),
+)
 def test_matmul_agrees_with_numpy(m, k, n, dtype, data):
     a = data.draw(hnp.arrays(dtype, (m, k), elements=st.integers(-9, 9)))
     b = data.draw(hnp.arrays(dtype, (k, n), elements=st.integers(-9, 9)))

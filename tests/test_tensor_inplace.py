@@ -28,7 +28,9 @@ WRITES: dict[str, Any] = {
 @pytest.mark.parametrize("name", WRITES)
 def test_a_leaf_that_requires_a_gradient(name):
     w = tn.tensor([-1.0, 2.0], requires_grad=True)
-    with pytest.raises(GraphError, match=f"{name}: a leaf that requires a gradient cannot be changed in place"):
+    with pytest.raises(
+        GraphError, match=f"{name}: a leaf that requires a gradient cannot be changed in place"
+    ):
         WRITES[name](w)
     assert w.tolist() == [-1, 2]
     version = w._version
@@ -90,7 +92,10 @@ def test_recorded_writes_have_the_gradients_of_the_plain_operations(name, which)
             (y * y * tn.tensor([1.0, 10.0])).sum().backward()
         return y.tolist(), *(None if t.grad is None else t.grad.tolist() for t in (a, b))
 
-    if which == "same" and name in ("mul_", "div_"):  # the operand that a gradient needs is what was overwritten
+    if which == "same" and name in (
+        "mul_",
+        "div_",
+    ):  # the operand that a gradient needs is what was overwritten
         with pytest.raises(GraphError, match="changed in place"):
             loss(True)
     else:
@@ -136,7 +141,7 @@ def test_an_overwritten_result_cuts_the_old_graph():
     assert x.grad.tolist() == [5, 6]
 
 
-# ---- saved values -----------------------------------------------------------------------------------------------------
+# ---- saved values ------------------------------------------------------------------------------------------
 
 SAVING: dict[str, Any] = {
     "mul": lambda x, w: x * w,
@@ -157,8 +162,8 @@ def test_a_saved_value_changed_in_place_is_noticed(name):
     x[0] = 0
     with pytest.raises(
         GraphError,
-        match=rf"backward: {name} needs a value of shape \(2.*\) that was changed in place after its forward: "
-        r"saved at version 0, now at version 1; change a copy \(.clone\(\)\) instead",
+        match=rf"backward: {name} needs a value of shape \(2.*\) that was changed in place after its "
+        r"forward: saved at version 0, now at version 1; change a copy \(.clone\(\)\) instead",
     ):
         y.backward()
     assert w.grad is None
@@ -218,10 +223,12 @@ def test_a_change_of_what_no_gradient_needs_is_allowed():
     assert w.grad.tolist() == [1, 1]
 
 
-# ---- refusals ---------------------------------------------------------------------------------------------------------
+# ---- refusals ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("view", [lambda t: t[0], lambda t: t.reshape(4), lambda t: t.T, lambda t: t[:, None]])
+@pytest.mark.parametrize(
+    "view", [lambda t: t[0], lambda t: t.reshape(4), lambda t: t.T, lambda t: t[:, None]]
+)
 def test_recorded_writes_to_and_through_views(view):
     w = tn.ones(2, 2, requires_grad=True)
     for base in (w * 2.0, tn.zeros(2, 2)):
@@ -257,7 +264,9 @@ def test_read_only_memory():
 
 def test_results_that_do_not_fit():
     x = tn.zeros(2)
-    with pytest.raises(ShapeError, match=r"add_: the result must have the tensor's shape \(2,\); got \(3, 2\)"):
+    with pytest.raises(
+        ShapeError, match=r"add_: the result must have the tensor's shape \(2,\); got \(3, 2\)"
+    ):
         x.add_(tn.ones(3, 2))
     with pytest.raises(DTypeError, match="add_: the result must have the tensor's dtype int64; got float32"):
         tn.tensor([1]).add_(1.5)
@@ -267,12 +276,23 @@ def test_results_that_do_not_fit():
     assert x._version == 0
 
 
-# ---- versions ---------------------------------------------------------------------------------------------------------
+# ---- versions ----------------------------------------------------------------------------------------------
 
 
 def test_views_and_detached_tensors_share_the_version():
     x = tn.zeros(2, 3)
-    relatives = [x, x[0], x.T, x.reshape(6), x.detach(), x.data, x[None], x.view(3, 2), x.broadcast_to(4, 2, 3), x[:, ::-1]]
+    relatives = [
+        x,
+        x[0],
+        x.T,
+        x.reshape(6),
+        x.detach(),
+        x.data,
+        x[None],
+        x.view(3, 2),
+        x.broadcast_to(4, 2, 3),
+        x[:, ::-1],
+    ]
     for i, t in enumerate([r for r in relatives if r.numpy().flags.writeable]):
         t.add_(1)
         assert {r._version for r in relatives} == {i + 1}

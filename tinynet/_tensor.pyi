@@ -28,7 +28,7 @@ __all__ = [
 
 _Operand: TypeAlias = Tensor | NDArray[Any] | float | np.integer[Any] | np.floating[Any] | np.bool
 _Dim: TypeAlias = int | Sequence[int]
-_Part: TypeAlias = SupportsIndex | slice | EllipsisType | Tensor | NDArray[Any] | Sequence[Any] | None
+_Part: TypeAlias = SupportsIndex | slice | EllipsisType | Tensor | NDArray[Any] | list[Any] | None
 _Index: TypeAlias = _Part | tuple[_Part, ...]
 _Pair: TypeAlias = tuple[Tensor, Tensor]
 
@@ -90,7 +90,12 @@ class Tensor(Variable):
     def sum(self, dim: _Dim | None = None, keepdim: bool = False, *, axis: _Dim | None = None) -> Tensor: ...
     def mean(self, dim: _Dim | None = None, keepdim: bool = False, *, axis: _Dim | None = None) -> Tensor: ...
     def var(
-        self, dim: _Dim | None = None, keepdim: bool = False, *, correction: _float = 1, axis: _Dim | None = None
+        self,
+        dim: _Dim | None = None,
+        keepdim: bool = False,
+        *,
+        correction: _float = 1,
+        axis: _Dim | None = None,
     ) -> Tensor: ...
     def amax(self, dim: _Dim | None = None, keepdim: bool = False, *, axis: _Dim | None = None) -> Tensor: ...
     def amin(self, dim: _Dim | None = None, keepdim: bool = False, *, axis: _Dim | None = None) -> Tensor: ...

@@ -1,3 +1,1 @@
-LARGEST: int
-
 def blas_info() -> str: ...

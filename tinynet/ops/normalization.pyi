@@ -2,11 +2,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 from tinynet._graph import Op
 
 def batch_statistics(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], int]: ...
 
+@disjoint_base
 class BatchNorm(Op):
     def __init__(
         self,

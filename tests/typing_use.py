@@ -1,0 +1,283 @@
+"""The public API in use, for the type checker: ``mypy --strict tests/typing_use.py`` must find nothing.
+
+Each result is assigned to a variable of the type that it must have.  test_typing.py also runs the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tinynet as tn
+from tinynet import bn, data, errors, io, models, nn, optim
+from tinynet._graph import Node, Op
+from tinynet._tensor import apply
+from tinynet.nn import functional as F
+from tinynet.nn import init
+from tinynet.ops import blas, kernels, memory, threads
+from tinynet.ops.activation import ReLU
+from tinynet.ops.dropout import philox_u32
+from tinynet.ops.normalization import batch_statistics
+from tinynet.ops.update import sgd
+
+t: tn.Tensor
+n: int
+f: float
+b: bool
+a: NDArray[Any]
+pair: tuple[tn.Tensor, tn.Tensor]
+
+
+def making() -> None:
+    global t, n, a
+    for t in (
+        tn.tensor([1.0, 2.0]),
+        tn.tensor(np.ones(2), dtype=tn.float64, requires_grad=True),
+        tn.tensor(tn.ones(2), dtype="float32"),
+        tn.from_numpy(np.ones(2)),
+        tn.zeros(2, 3),
+        tn.zeros((2, 3), dtype=tn.int64),
+        tn.ones(2, requires_grad=True),
+        tn.empty(2, dtype=tn.uint8),
+        tn.full((2,), 1.5),
+        tn.full(2, True, dtype=tn.bool),
+        tn.arange(3),
+        tn.arange(0.0, 1.0, 0.5, dtype=np.float32),
+        tn.rand(2, generator=tn.Generator(1)),
+        tn.randn(2, 3, dtype=np.float64),
+        tn.randperm(4),
+        tn.zeros_like(tn.ones(2)),
+        tn.ones_like(tn.ones(2), dtype=tn.int32),
+        tn.full_like(tn.ones(2), 3),
+        tn.rand_like(tn.ones(2)),
+        tn.randn_like(tn.ones(2)),
+        tn.cat([tn.ones(2), tn.ones(3)], dim=0),
+        tn.Tensor(np.ones(2)),
+        tn.Tensor(tn.ones(2), True),
+        nn.Parameter(tn.ones(2)),
+    ):
+        n = t.numel()
+
+
+def properties() -> None:
+    global t, n, f, b, a
+    x = tn.ones(2, 3, requires_grad=True)
+    shape: tuple[int, ...] = x.shape
+    shape = x.size()
+    n = x.size(0)
+    n = x.dim() + x.ndim + len(x) + len(shape) + x._version
+    dtype: np.dtype[Any] = x.dtype
+    b = x.requires_grad and x.is_leaf and dtype == tn.float32
+    x.requires_grad = True
+    node: Node | None = (x * 2.0).grad_fn
+    assert node is not None
+    name: str = node.name
+    nodes: tuple[Node, ...] = node.next_functions
+    assert name == "mul"
+    assert nodes
+    x.sum().backward()
+    (x * 1.0).backward(tn.ones(2, 3), retain_graph=True)
+    g: tn.Tensor | None = x.grad
+    assert g is not None
+    x.grad = g.clone()
+    x.grad = None
+    t = x.T
+    t = x.data
+    t = x.detach()
+    f = x.sum().item()
+    f = float(x.sum())
+    n = int(x.sum())
+    b = bool(x.sum())
+    a = x.detach().numpy()
+    a = np.asarray(x)
+    rows: list[tn.Tensor] = list(x)
+    anything: Any = x.tolist()
+    assert rows
+    assert anything
+    t = x.requires_grad_().clone().contiguous().cpu()
+    t = x.to("float64").to(np.float32).to(tn.int64).float().double().long()
+
+
+def arithmetic() -> None:
+    global t
+    x, y = tn.ones(2, 2), tn.full((2, 2), 2.0)
+    array = np.ones((2, 2), np.float32)
+    t = x + y - 1 * x / 2.0 + 1.0 - (3 - x) * y / x
+    t = 2 / x + True * x + np.float64(2.0) * x
+    t = -x + (+x) + abs(x)
+    t = x**2 + 2.0**x + x**y
+    t = x @ y @ array
+    t = x + array
+    t = x.matmul(y).pow(2.0).abs().exp().log().sqrt().sigmoid().tanh().relu()
+    t = (x < y) + (x <= 1) + (x > array) + (x >= y)
+    t = x == y
+    t = x != 1.0
+    t = x[0] + x[-1, :] + x[None, ..., 0][0] + x[[0, 1]][0] + x[tn.tensor([0])][0] + x[x[:, 0] > 0][0]
+    x[0] = 1.0
+    x[:, 1] = tn.ones(2)
+    x += 1
+    x -= y
+    x *= 2.0
+    x /= y
+    t = x.add_(y, alpha=2).sub_(1).mul_(y).div_(2.0).relu_().zero_().fill_(1).copy_(array)
+    t = x.uniform_(-1.0, 1.0, tn.Generator(0)).normal_(std=2.0)
+
+
+def reductions_and_shapes() -> None:
+    global t, pair
+    x = tn.ones(2, 3, 4)
+    t = (
+        x.sum()
+        + x.mean((0, 1), keepdim=True).sum(axis=-1)
+        + x.var(correction=0)
+        + x.amax([0, 1]).amin(axis=0)
+    )
+    t = x.max() + x.min()
+    pair = x.max(0)
+    pair = x.min(dim=1, keepdim=True)
+    pair = x.max(axis=-1)
+    t = x.argmax() + x.argmin(1, keepdim=True)
+    t = x.reshape(6, -1).reshape((2, 3, 4)).view(4, 6).view([24]).flatten().unsqueeze(0).squeeze().squeeze(0)
+    t = (
+        x.permute(2, 0, 1)
+        .permute((0, 1, 2))
+        .transpose(0, -1)
+        .flatten(1, -1)
+        .broadcast_to(5, 3, 8)
+        .broadcast_to((5, 3, 8))
+    )
+
+
+def graph_and_modes() -> None:
+    global t, b
+
+    @tn.no_grad()
+    def double(x: tn.Tensor) -> tn.Tensor:
+        return x * 2.0
+
+    typed: Callable[[tn.Tensor], tn.Tensor] = double
+    t = typed(tn.ones(1))
+    with tn.no_grad(), tn.enable_grad(), tn.set_grad_enabled(True):
+        b = tn.is_grad_enabled()
+    b = tn.gradcheck(lambda x: x * x, tn.ones(2, dtype=tn.float64, requires_grad=True), eps=1e-6, atol=1e-5)
+    op: Op = ReLU()
+    t = apply(op, tn.ones(2))
+    saved: tuple[NDArray[Any] | None, ...] | None = op.saved
+    assert saved is None or saved
+
+
+def functions() -> None:
+    global t
+    x, w, c = tn.ones(4, 3), tn.ones(2, 3), tn.ones(2)
+    t = F.linear(x, w, c)
+    t = (
+        F.sigmoid(x)
+        + F.tanh(x)
+        + F.relu(x)
+        + F.softmax(x, 1)
+        + F.log_softmax(x, dim=-1)
+        + F.dropout(x, 0.5, True)
+    )
+    t = F.cross_entropy(x, tn.tensor([0, 1, 2, 0]), tn.ones(3), -100, "mean", 0.1)
+    t = F.batch_norm(x, tn.zeros(3), tn.ones(3), None, None, training=True, momentum=0.1, eps=1e-5)
+
+
+class Net(nn.Module):
+    """A module of one's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(4, 8, bias=False)
+        self.norm = nn.BatchNorm1d(8)
+        self.rest = nn.Sequential(nn.Sigmoid(), nn.Dropout(0.1), nn.Linear(8, 3), nn.Identity())
+
+    def forward(self, x: tn.Tensor) -> tn.Tensor:
+        y: tn.Tensor = self.rest(self.norm(self.hidden(x)))
+        return y
+
+
+def modules_and_training(folder: Path) -> None:
+    global t, f, b
+    net = Net().train()
+    net = net.double().float().eval().train()
+    weight: nn.Parameter = init.kaiming_uniform_(net.hidden.weight, a=5**0.5)
+    init.zeros_(init.normal_(init.uniform_(tn.zeros(2), -1.0, 1.0), 0.0, 0.1))
+    parameters: list[nn.Parameter] = list(net.parameters())
+    names: list[str] = [name for name, _ in net.named_parameters()]
+    optimizer = optim.SGD([{"params": parameters, "lr": 0.1}], lr=0.01, momentum=0.9, nesterov=True)
+    loss_function = nn.CrossEntropyLoss(label_smoothing=0.1)
+    loader = data.DataLoader(
+        data.TensorDataset(tn.randn(12, 4), tn.arange(12)), batch_size=6, shuffle=True, seed=3
+    )
+    for x, labels in loader:
+        optimizer.zero_grad()
+        loss: tn.Tensor = loss_function(net(x), labels * 0)
+        loss.backward()
+        optimizer.step()
+        f = loss.item()
+    state: dict[str, tn.Tensor] = net.state_dict()
+    net.load_state_dict(state, strict=True)
+    tn.save({"net": state, "optimizer": optimizer.state_dict()}, folder / "checkpoint.safetensors")
+    loaded: Any = tn.load(folder / "checkpoint.safetensors")
+    assert set(loaded["net"]) == set(state)
+    statistics: dict[str, tuple[NDArray[Any], NDArray[Any]]] = bn.population_statistics(net, [tn.randn(5, 4)])
+    mlp: nn.Sequential = models.mnist_mlp(batch_norm=True, hidden=5, layers=1)
+    first: nn.Module = mlp[0]
+    part: nn.Sequential = mlp[1:]
+    b = bool(names) and bool(statistics) and weight.is_leaf and first is not part
+    assert io.save is tn.save
+    digits: data.ImageDataset = data.Digits(train=False)
+    assert len(digits) > 0
+
+
+def the_rest() -> None:
+    global n, a, b
+    tn.manual_seed(0)
+    g: tn.Generator = tn.default_generator
+    state: dict[str, int] = g.get_state()
+    g.set_state(state)
+    n = g.seed
+    n = tn.get_num_threads()
+    tn.set_num_threads(n)
+    statistics: dict[str, int] = tn.memory_stats()
+    n = statistics["in_use"]
+    tn.reset_peak()
+    tn.empty_cache()
+    tn.show_config()
+    words: tuple[str, ...] = (
+        kernels.available() + kernels.compiled() + (kernels.chosen(), blas.blas_info(), tn.__version__)
+    )
+    b = threads.openmp_built() and bool(words)
+    n = threads.default_num_threads()
+    assert memory.empty_cache is tn.empty_cache
+    bits: NDArray[np.uint32] = philox_u32(8, 1, 2)
+    mean, variance, count = batch_statistics(np.ones((4, 2)) + bits.reshape(4, 2))
+    a, n = mean + variance, count
+    sgd([np.ones(2)], [np.ones(2)], [], [True], 0.1, 0.0, 0.0, 0.0, False, False)
+    failed: tuple[type[errors.TinynetError], ...] = (
+        errors.ShapeError,
+        errors.ArgumentError,
+        errors.DTypeError,
+        errors.GraphError,
+        errors.DataError,
+    )
+    assert failed
+
+
+if TYPE_CHECKING:  # what the checker must refuse: an ignore that is not needed is an error in strict mode
+    tn.ones(2) + "a"  # type: ignore[operator]
+    tn.ones(2) @ 3  # type: ignore[operator]
+    tn.ones(2) + 1j  # type: ignore[operator]
+    tn.ones(2).max((0, 1))  # type: ignore[call-overload]
+    tn.ones(2).reshape(2.0)  # type: ignore[arg-type]
+    tn.ones(2).shape = (1, 2)  # type: ignore[misc]
+    _ = tn.ones(2).nonsense  # type: ignore[attr-defined]
+    tn.from_numpy([1.0])  # type: ignore[arg-type]
+    apply(3, tn.ones(2))  # type: ignore[arg-type]
+    tn.set_num_threads("2")  # type: ignore[arg-type]
+    tn.ones(2).backward(retain=True)  # type: ignore[call-arg]
+    _ = tn.ones(2)["a", {}]  # type: ignore[index]
