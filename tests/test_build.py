@@ -165,15 +165,22 @@ def test_nothing_tells_to_install_the_other_tinynet() -> None:
 # ---- what is installed -----------------------------------------------------------------------------------
 
 
+def installed() -> importlib.metadata.Distribution:
+    """What an installer recorded; a folder of sources on the path may hold other metadata of the same name."""
+    found = importlib.metadata.distributions(name="tinynet-cpu")
+    distribution = next((d for d in found if d.read_text("RECORD")), None)
+    assert distribution, "tinynet-cpu is not installed (a folder of sources on PYTHONPATH does not count)"
+    return distribution
+
+
 def test_distribution_name_and_version() -> None:
-    distribution = importlib.metadata.distribution("tinynet-cpu")
-    assert distribution.metadata["Name"] == "tinynet-cpu"
-    assert distribution.version == tinynet.__version__
+    assert installed().metadata["Name"] == "tinynet-cpu"
+    assert installed().version == tinynet.__version__
 
 
 def test_installed_files() -> None:
     """Neither sources of compiled modules nor tests; what type checkers read is there."""
-    files = importlib.metadata.files("tinynet-cpu") or []
+    files = installed().files or []
     assert not [str(f) for f in files if f.suffix in (".pyx", ".pxd", ".c", ".h", ".o")]
     folders = {f.parts[0] for f in files if len(f.parts) > 1 and f.parts[0] != ".."}
     assert {f for f in folders if not f.startswith(("tinynet_cpu-", "__"))} <= {"tinynet"}

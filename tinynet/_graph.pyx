@@ -179,6 +179,13 @@ cdef int finish_leaf(Leaf leaf) except -1:
 
 cdef int sweep(Node root, int index, ndarray gradient, bint retain_graph) except -1:
     """Carry `gradient` of root's output `index` back to all leaves."""
+    with np.errstate(all="ignore"):      # gradients overflow to inf without a warning, in NumPy as in C
+        carry(root, index, gradient, retain_graph)
+    return 0
+
+
+cdef int carry(Node root, int index, ndarray gradient, bint retain_graph) except -1:
+    """The sweep itself; `waiting` holds the nodes that have received a gradient."""
     cdef Node node, parent
     cdef Op op
     cdef object gy

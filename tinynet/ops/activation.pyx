@@ -8,7 +8,7 @@ from cython.parallel cimport prange
 from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Op
-from tinynet.ops.checks cimport check_float
+from tinynet.ops.checks cimport check_float, quiet
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport dense, matching, new_like
 from tinynet.ops.threads cimport team, tn_enter, tn_leave
@@ -37,11 +37,11 @@ cdef void piece2(map2_t f, float* z, const float* x, const float* y, Py_ssize_t 
 
 
 cdef void map1(map1_t f, ndarray y, ndarray x, int cost) noexcept:
-    """y = f(x), both dense in the same layout; cost: multiply-adds per element."""
+    """y = f(x), both dense in the same layout; cost of an element in units of `team`."""
     cdef float* py = <float*>PyArray_DATA(y)
     cdef const float* px = <const float*>PyArray_DATA(x)
     cdef Py_ssize_t n = PyArray_SIZE(x), i
-    cdef int threads = team(<double>n * cost)
+    cdef int threads = team(<double>n * cost, (n + PIECE - 1) // PIECE)
     for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         piece1(f, py, px, n, i)
 
@@ -52,7 +52,7 @@ cdef void map2(map2_t f, ndarray z, ndarray x, ndarray y, int cost) noexcept:
     cdef const float* px = <const float*>PyArray_DATA(x)
     cdef const float* py = <const float*>PyArray_DATA(y)
     cdef Py_ssize_t n = PyArray_SIZE(x), i
-    cdef int threads = team(<double>n * cost)
+    cdef int threads = team(<double>n * cost, (n + PIECE - 1) // PIECE)
     for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         piece2(f, pz, px, py, n, i)
 
@@ -62,7 +62,7 @@ cdef class Activation(Op):
 
     cdef map1_t forward_f32
     cdef map2_t backward_f32
-    cdef int cost                        # multiply-adds per element of the forward
+    cdef int cost                        # of an element of the forward, in units of `team`
 
     cdef object forward_f64(self, ndarray x):
         raise NotImplementedError
@@ -78,7 +78,7 @@ cdef class Activation(Op):
         if PyArray_TYPE(x) == NPY_FLOAT:
             map1(self.forward_f32, y, x, self.cost)
         else:
-            with np.errstate(over="ignore"):
+            with quiet():
                 (<object>y)[...] = self.forward_f64(x)
         self.save((y,))
         return y
@@ -86,7 +86,7 @@ cdef class Activation(Op):
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray y = self.saved[0], g = matching(gy, y), gx = new_like(y)
         if PyArray_TYPE(y) == NPY_FLOAT:
-            map2(self.backward_f32, gx, g, y, 4)
+            map2(self.backward_f32, gx, g, y, 10)
         else:
             (<object>gx)[...] = self.backward_f64(g, y)
         return (gx,)
@@ -96,7 +96,7 @@ cdef class Sigmoid(Activation):
     """y = 1 / (1 + exp(-x)).  gx = gy y (1 - y).  Saves y."""
 
     def __cinit__(self):
-        self.forward_f32, self.backward_f32, self.cost = K.sigmoid_forward_f32, K.sigmoid_backward_f32, 24
+        self.forward_f32, self.backward_f32, self.cost = K.sigmoid_forward_f32, K.sigmoid_backward_f32, 30
 
     cdef object forward_f64(self, ndarray x):
         return 1.0 / (1.0 + np.exp(np.negative(x)))
@@ -109,7 +109,7 @@ cdef class Tanh(Activation):
     """y = tanh(x).  gx = gy (1 - y^2).  Saves y."""
 
     def __cinit__(self):
-        self.forward_f32, self.backward_f32, self.cost = K.tanh_forward_f32, K.tanh_backward_f32, 32
+        self.forward_f32, self.backward_f32, self.cost = K.tanh_forward_f32, K.tanh_backward_f32, 40
 
     cdef object forward_f64(self, ndarray x):
         return np.tanh(x)
@@ -122,7 +122,7 @@ cdef class ReLU(Activation):
     """y = max(x, 0).  gx = gy where y > 0, else 0 (the slope at 0 is 0); NaN goes through.  Saves y."""
 
     def __cinit__(self):
-        self.forward_f32, self.backward_f32, self.cost = K.relu_forward_f32, K.relu_backward_f32, 4
+        self.forward_f32, self.backward_f32, self.cost = K.relu_forward_f32, K.relu_backward_f32, 8
 
     cdef object forward_f64(self, ndarray x):
         return np.maximum(x, 0.0)

@@ -2,7 +2,8 @@
 
 NumPy's ufuncs do the loops; an op adds where the result lies in memory and how the gradient goes back.  The result takes the
 order of axes of its largest operand.  An operand that was broadcast receives the sum of the gradient over the axes along
-which it was repeated (`unbroadcast`).  Overflow and division by zero give inf or nan, silently, as IEEE 754 has it.
+which it was repeated (`unbroadcast`).  Overflow and division by zero give inf or nan, silently, as IEEE 754 has it: `quiet`
+in the forwards, and the sweep around all backwards.
 """
 
 from numpy cimport (
@@ -10,7 +11,7 @@ from numpy cimport (
 )
 
 from tinynet._graph cimport Op
-from tinynet.ops.checks cimport check_float, shape_of
+from tinynet.ops.checks cimport check_float, quiet, shape_of
 from tinynet.ops.memory cimport new_array, new_like, new_like_as, same_layout
 
 import numpy as np
@@ -18,10 +19,6 @@ import numpy as np
 from tinynet.errors import ArgumentError, ShapeError
 
 import_array()
-
-cdef object quiet():
-    """Overflow, division by zero and invalid operations without warnings."""
-    return np.errstate(all="ignore")
 
 
 cdef ndarray binary_output(str op, ndarray a, ndarray b):
@@ -76,8 +73,7 @@ cdef ndarray unbroadcast(object gradient, ndarray x):
 cdef ndarray scaled(ndarray gy, object factor):
     """gy * factor in a new array."""
     cdef ndarray y = new_like(gy)
-    with quiet():
-        np.multiply(gy, factor, y)
+    np.multiply(gy, factor, y)
     return y
 
 
@@ -152,12 +148,11 @@ cdef class Div(Op):
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray ga = None, gb = None, g = new_like(gy)
-        with quiet():
-            np.divide(gy, self.b, g)
-            if needs[0]:
-                ga = unbroadcast(g, self.a)
-            if needs[1]:
-                gb = unbroadcast(np.negative(g * self.a / self.b), self.b)
+        np.divide(gy, self.b, g)
+        if needs[0]:
+            ga = unbroadcast(g, self.a)
+        if needs[1]:
+            gb = unbroadcast(np.negative(g * self.a / self.b), self.b)
         return ga, gb
 
 
@@ -178,12 +173,11 @@ cdef class Pow(Op):
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray a = self.saved[0], b = self.saved[1], ga = None, gb = None
         one = a.dtype.type(1)
-        with quiet():
-            if needs[0]:
-                # b = 0 gives 0 also at a = 0, where a^(b-1) is infinite
-                ga = unbroadcast(np.where(b == 0, a.dtype.type(0), gy * (b * np.power(a, b - one))), a)
-            if needs[1]:
-                gb = unbroadcast(gy * np.where((a == 0) & (b >= 0), a.dtype.type(0), self.saved[2] * np.log(a)), b)
+        if needs[0]:
+            # b = 0 gives 0 also at a = 0, where a^(b-1) is infinite
+            ga = unbroadcast(np.where(b == 0, a.dtype.type(0), gy * (b * np.power(a, b - one))), a)
+        if needs[1]:
+            gb = unbroadcast(gy * np.where((a == 0) & (b >= 0), a.dtype.type(0), self.saved[2] * np.log(a)), b)
         return ga, gb
 
 
@@ -230,8 +224,7 @@ cdef class Log(Op):
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray gx = new_like(gy)
-        with quiet():
-            np.divide(gy, self.saved[0], gx)
+        np.divide(gy, self.saved[0], gx)
         return (gx,)
 
 
@@ -245,8 +238,7 @@ cdef class Sqrt(Op):
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray gx = new_like(gy)
-        with quiet():
-            np.divide(gy, self.saved[0] + self.saved[0], gx)
+        np.divide(gy, self.saved[0] + self.saved[0], gx)
         return (gx,)
 
 

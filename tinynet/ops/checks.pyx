@@ -4,6 +4,8 @@ from numpy cimport (
     NPY_DOUBLE, NPY_FLOAT, PyArray_DIMS, PyArray_NDIM, PyArray_TYPE, import_array, ndarray,
 )
 
+import numpy as np
+
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 
 import_array()
@@ -11,6 +13,11 @@ import_array()
 
 cdef tuple shape_of(ndarray x):
     return tuple([PyArray_DIMS(x)[d] for d in range(PyArray_NDIM(x))])
+
+
+cdef object quiet():
+    """NumPy without warnings, for a ``with`` block: overflow and invalid operations give inf and nan, as they do in C."""
+    return np.errstate(all="ignore")
 
 
 cdef int check_float(str op, str argument, ndarray x) except -1:

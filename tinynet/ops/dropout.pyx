@@ -62,7 +62,7 @@ cdef class Dropout(Op):
         if self.p >= 1.0:
             (<object>y)[...] = 0
         elif PyArray_TYPE(x) == NPY_FLOAT:
-            py, px, threads = <float*>PyArray_DATA(y), <const float*>PyArray_DATA(x), team(<double>n * 24)
+            py, px, threads = <float*>PyArray_DATA(y), <const float*>PyArray_DATA(x), team(200.0 * n, (n + PIECE - 1) // PIECE)
             for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads,
                             use_threads_if=threads > 1):
                 dropout_piece(py, px, n, self.seed, self.call, threshold, scale, i)

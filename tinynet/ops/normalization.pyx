@@ -29,7 +29,7 @@ from numpy cimport (
 )
 
 from tinynet._graph cimport Op
-from tinynet.ops.checks cimport check_float, check_same_dtype, shape_of
+from tinynet.ops.checks cimport check_float, check_same_dtype, quiet, shape_of
 from tinynet.ops.kernels cimport K, TN_ROW_BLOCK
 from tinynet.ops.memory cimport contiguous, new_array, touch
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
@@ -96,7 +96,7 @@ cdef ndarray statistics_f32(ndarray rows):
     cdef double* part = <double*>PyArray_DATA(parts)
     cdef const float* px = <const float*>PyArray_DATA(rows)
     cdef double na, nb, d
-    cdef int threads = team(2.0 * m * c)
+    cdef int threads = team(14.0 * m * c, ranges)
     for i in prange(ranges, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         statistics_piece(part, px, m, c, ld, step, i)
     for i in range(1, ranges):                 # merge range i into the first, as blocks are merged in csrc/scalar.c
@@ -117,7 +117,7 @@ cdef ndarray statistics(ndarray rows):
         for j in range(c):
             (<double*>PyArray_DATA(s))[c + j] /= m
         return s
-    with np.errstate(invalid="ignore"):
+    with quiet():
         return np.stack([(<object>rows).mean(axis=0), (<object>rows).var(axis=0)])
 
 
@@ -235,8 +235,9 @@ cdef class BatchNorm(Op):
         if PyArray_TYPE(x) == NPY_FLOAT:
             self.apply_f32(y, rows, gamma, beta)
         else:
-            xh = (rows - self.mean_rstd[0]) * self.mean_rstd[1]
-            (<object>y)[...] = xh * (1.0 if gamma is None else gamma) + (0.0 if beta is None else beta)
+            with quiet():
+                xh = (rows - self.mean_rstd[0]) * self.mean_rstd[1]
+                (<object>y)[...] = xh * (1.0 if gamma is None else gamma) + (0.0 if beta is None else beta)
         self.save((x, gamma))
         return from_rows(y, x)
 
@@ -297,7 +298,7 @@ cdef class BatchNorm(Op):
             v[HAT_SHIFT * c + j] = <float>(-rest * rstd[j])
         cdef float* py = <float*>PyArray_DATA(y)
         cdef const float* px = <const float*>PyArray_DATA(rows)
-        cdef int threads = team(2.0 * m * c)
+        cdef int threads = team(12.0 * m * c, (m + step - 1) // step)
         for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads,
                         use_threads_if=threads > 1):
             apply_piece(py, px, v, m, c, ldx, step, i)
@@ -329,7 +330,7 @@ cdef class BatchNorm(Op):
         cdef const float* pg = <const float*>PyArray_DATA(g)
         cdef const float* px = <const float*>PyArray_DATA(rows)
         cdef const float* v = <const float*>PyArray_DATA(self.vectors)
-        cdef int threads = team(3.0 * m * c)
+        cdef int threads = team(14.0 * m * c, ranges)
         for i in prange(ranges, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
             reduce_piece(part, pg, px, v, m, c, ldg, ldx, step, i)
         for i in range(1, ranges):
@@ -356,7 +357,7 @@ cdef class BatchNorm(Op):
         cdef float* pgx = <float*>PyArray_DATA(gx)
         cdef const float* pg = <const float*>PyArray_DATA(g)
         cdef const float* px = <const float*>PyArray_DATA(rows)
-        cdef int threads = team(3.0 * m * c)
+        cdef int threads = team(18.0 * m * c, (m + step - 1) // step)
         for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads,
                         use_threads_if=threads > 1):
             backward_piece(pgx, pg, px, v, m, c, ldg, ldx, step, i)

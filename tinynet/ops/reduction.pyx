@@ -7,7 +7,7 @@ once, so the error does not grow with the number of terms and the order of the a
 from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Op
-from tinynet.ops.checks cimport axis_of, check_float, shape_of
+from tinynet.ops.checks cimport axis_of, check_float, quiet, shape_of
 from tinynet.ops.memory cimport new_array, new_like
 
 import numpy as np
@@ -59,8 +59,9 @@ cdef class Sum(Op):
         self.x = inputs[0]
         self.dims = axes_of("sum", self.dim, PyArray_NDIM(self.x))
         kind = (<object>self.x).dtype.kind
-        s = np.add.reduce(self.x, axis=self.dims, dtype=np.float64 if kind == "f" else np.int64, keepdims=self.keepdim)
-        return owned(s, PyArray_TYPE(self.x) if kind == "f" else np.dtype(np.int64).num)
+        with quiet():
+            s = np.add.reduce(self.x, axis=self.dims, dtype=np.float64 if kind == "f" else np.int64, keepdims=self.keepdim)
+            return owned(s, PyArray_TYPE(self.x) if kind == "f" else np.dtype(np.int64).num)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray gx = new_like(self.x)
@@ -88,8 +89,8 @@ cdef class Mean(Op):
         self.n = 1
         for d in self.dims:
             self.n *= PyArray_DIMS(self.x)[d]
-        s = np.add.reduce(self.x, axis=self.dims, dtype=np.float64, keepdims=self.keepdim)
-        with np.errstate(all="ignore"):       # the mean of nothing is nan
+        with quiet():                         # the mean of nothing is nan
+            s = np.add.reduce(self.x, axis=self.dims, dtype=np.float64, keepdims=self.keepdim)
             return owned(np.divide(s, self.n), PyArray_TYPE(self.x))
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):

@@ -15,7 +15,7 @@ from numpy cimport (
 )
 
 from tinynet._graph cimport Op
-from tinynet.ops.checks cimport axis_of, check_float, check_same_dtype, shape_of
+from tinynet.ops.checks cimport axis_of, check_float, check_same_dtype, quiet, shape_of
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport contiguous, new_array, new_like
 from tinynet.ops.threads cimport team, tn_enter, tn_leave
@@ -42,7 +42,7 @@ cdef void log_softmax_f32(ndarray y, ndarray x, Py_ssize_t rows, Py_ssize_t c) n
     cdef float* py = <float*>PyArray_DATA(y)
     cdef const float* px = <const float*>PyArray_DATA(x)
     cdef Py_ssize_t i
-    cdef int threads = team(<double>rows * c * 24)
+    cdef int threads = team(30.0 * rows * c, (rows + PIECE - 1) // PIECE)
     for i in prange((rows + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         log_softmax_piece(py, px, rows, c, i)
 
@@ -56,7 +56,7 @@ cdef ndarray log_softmax_rows(ndarray x):
     if PyArray_TYPE(x) == NPY_FLOAT:
         log_softmax_f32(y, x, PyArray_SIZE(x) // c, c)
         return y
-    with np.errstate(invalid="ignore"):
+    with quiet():
         shifted = x - x.max(axis=-1, keepdims=True)
         (<object>y)[...] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return y

@@ -3,10 +3,11 @@ cdef extern from "region.h" nogil:
     void tn_leave(unsigned long mode) noexcept
 
 
-# Multiply-adds (or elements times the passes over them) below which a region is not worth its start and barrier, and the
-# most pieces a sum is split into.  The split depends on the shape alone, never on the number of threads.
+# Work is counted in units of a float32 multiply-add at full speed, about 0.01 ns.  Below SERIAL_WORK (2 us) a parallel region is
+# not worth its start and barrier (`python -m benchmarks serial_work`).  SLOTS: the most ranges that a sum is split into; the
+# split depends on the shape alone, never on the number of threads.
 cdef enum:
-    SERIAL_WORK = 40000
+    SERIAL_WORK = 200000
     SLOTS = 16
 
-cdef int team(double work) noexcept nogil
+cdef int team(double work, Py_ssize_t pieces) noexcept nogil

@@ -1,6 +1,6 @@
 """How many threads a parallel loop gets.
 
-The loops themselves are prange loops beside the ops they belong to.  Each asks `team(work)` for its number of threads:
+The loops themselves are prange loops beside the ops they belong to.  Each asks `team` for its number of threads:
 1 where the work is too small to share, else the number set for the process - always the same number, since OpenMP's runtime
 rebuilds its threads when the size of the team changes.  Inside a loop every piece of work is wrapped in
 `tn_enter`/`tn_leave` (csrc/region.h), on the serial branch too, so that the arithmetic is the same everywhere.
@@ -30,9 +30,9 @@ cdef bint forked = False             # in a child of fork: OpenMP's workers are 
 cdef double serial_work = SERIAL_WORK
 
 
-cdef int team(double work) noexcept nogil:
-    """Threads for a loop of `work` multiply-adds."""
-    return threads if work >= serial_work else 1
+cdef int team(double work, Py_ssize_t pieces) noexcept nogil:
+    """Threads for a loop over `pieces` pieces of `work` units in all."""
+    return threads if pieces > 1 and work >= serial_work else 1
 
 
 def get_num_threads():
@@ -69,7 +69,7 @@ def openmp_built():
 
 
 def _set_serial_work(double work):
-    """For tests: run loops of at least `work` multiply-adds in parallel; returns the former bound."""
+    """For tests: run loops of at least `work` units in parallel; returns the former bound."""
     global serial_work
     old, serial_work = serial_work, work
     return old

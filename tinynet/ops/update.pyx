@@ -96,7 +96,7 @@ def sgd(list params, list grads, list buffers, list first, double lr, double mom
                 piece[k].n = min(PIECE, n - at)
                 piece[k].damp = 1.0 if v is None or first[i] else 1.0 - dampening
                 k += 1
-        threads = team(2.0 * total)
+        threads = team(20.0 * total, pieces)
         for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
             sgd_piece(&piece[i], &rule)
     for i in range(count):
