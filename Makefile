@@ -1,36 +1,38 @@
 # `make build` once, then the rest.  PYTHON chooses the interpreter: make test PYTHON=.venv/bin/python
 PYTHON ?= python3
+BIN := $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_path('scripts'))")
 
 .PHONY: build test parity lint format types bench docs clean
 
-build:  ## compile in place and install in editable mode, with the tools
+build: # compiles in place; changed Python files count at once, changed Cython and C files after another `make build`
 	$(PYTHON) -m pip install --editable '.[dev,examples,test]'
 
 test:
 	$(PYTHON) -m pytest
 
-parity:  ## needs PyTorch
+parity: # needs PyTorch
 	$(PYTHON) -m pytest -m parity
 
 lint:
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m cython_lint tinynet
-	$(PYTHON) -m codespell_lib
-	@if command -v clang-format >/dev/null; then clang-format --dry-run --Werror csrc/*.[ch]; fi
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint tinynet
+	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch]
+	$(BIN)/codespell
 
 format:
-	$(PYTHON) -m ruff check --fix .
-	$(PYTHON) -m ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i csrc/*.[ch]
 
 types:
-	$(PYTHON) -m mypy
+	$(BIN)/mypy
 
 bench:
 	$(PYTHON) -m benchmarks mnist_mlp
 
-docs:  ## the snippets in README.md and docs/ are tests
-	$(PYTHON) -m pytest tests -k docs
+docs: # what the pages show is run, and their links are followed
+	$(PYTHON) -m pytest tests/test_docs.py
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

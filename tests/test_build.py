@@ -166,7 +166,7 @@ def test_nothing_tells_to_install_the_other_tinynet() -> None:
 
 
 def installed() -> importlib.metadata.Distribution:
-    """What an installer recorded; a folder of sources on the path may hold other metadata of the same name."""
+    """What an installer recorded; a folder of sources on the path may hold metadata of its own."""
     found = importlib.metadata.distributions(name="tinynet-cpu")
     distribution = next((d for d in found if d.read_text("RECORD")), None)
     assert distribution, "tinynet-cpu is not installed (a folder of sources on PYTHONPATH does not count)"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tinynet as tn
 from tinynet.errors import ArgumentError, GraphError
@@ -127,3 +131,52 @@ def test_an_error_in_the_function_leaves_the_inputs_as_they_were():
         tn.gradcheck(failing, x)
     np.testing.assert_array_equal(x.detach().numpy(), values)
     assert x.grad is None
+
+
+# ---- random programs -------------------------------------------------------------------------------------
+
+STEPS: list[Any] = [
+    lambda a, b: a + b,
+    lambda a, b: a - b,
+    lambda a, b: a * b,
+    lambda a, b: a @ b,
+    lambda a, b: a / (b * b + 1.0),
+    lambda a, b: F.linear(a, b),
+    lambda a, b: tn.cat([a[:1], b[1:]]),
+    lambda a, b: a.sum(0, keepdim=True) * b,
+    lambda a, b: a.mean(1, keepdim=True) + b,
+    lambda a, b: a.T,
+    lambda a, b: a.reshape(4).reshape(2, 2),
+    lambda a, b: a[::-1],
+    lambda a, b: a[[1, 1]],
+    lambda a, b: a.sigmoid(),
+    lambda a, b: a.tanh(),
+    lambda a, b: F.log_softmax(a, 1),
+    lambda a, b: a.clone(),
+    lambda a, b: (a * 2.0).mul_(b),  # in place on a result of its own
+    lambda a, b: (a + 1.0).add_(a).sub_(b),
+]
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(range(len(STEPS))), st.integers(0, 99), st.integers(0, 99)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(0, 2**32),
+)
+def test_random_programs(program, seed):
+    """Values used by any number of later steps, as views and in place: gradients agree with differences."""
+    source = tn.Generator(seed)
+    x, y = (tn.randn(2, 2, dtype="float64", generator=source, requires_grad=True) for _ in range(2))
+
+    def run(x: tn.Tensor, y: tn.Tensor) -> tn.Tensor:
+        values = [x, y]
+        for step, i, j in program:
+            v = STEPS[step](values[i % len(values)], values[j % len(values)])
+            values.append(v.tanh() if step in (2, 3, 5, 7, 17) else v)  # products stay small
+        return values[-1] + values[len(values) // 2] * 0.5
+
+    assert tn.gradcheck(run, [x, y], atol=1e-6, rtol=1e-4)

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from processes import python
 
 import tinynet as tn
 from tinynet import nn
@@ -241,6 +242,23 @@ def test_nodes_tell_what_they_are():
     assert [n.name for n in y.grad_fn.next_functions[0].next_functions] == ["leaf"]
     assert repr(y.grad_fn) == "<Node relu>"
     assert y.grad_fn.sequence > y.grad_fn.next_functions[0].sequence
+
+
+def test_abstract_ops_cannot_be_run():
+    """In a process of its own: compiled code that follows a null pointer would end this one."""
+    code = (
+        "import tinynet as tn\n"
+        "from tinynet._graph import Op\n"
+        "from tinynet._tensor import apply\n"
+        "from tinynet.ops.activation import Activation\n"
+        "for op in (Op(), Activation()):\n"
+        "    try:\n"
+        "        apply(op, tn.ones(2))\n"
+        "    except NotImplementedError:\n"
+        "        print('refused')\n"
+    )
+    run = python(code)
+    assert run.stdout.split() == ["refused", "refused"], run.stderr
 
 
 # ---- errors in the middle ----------------------------------------------------------------------------------

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 import weakref
 from typing import Any
 
 import numpy as np
+from processes import python
 
 import tinynet as tn
 from tinynet import nn, optim
@@ -42,9 +41,7 @@ print("freed", tn.memory_stats()["in_use"] < 1 << 20)
 
 
 def test_a_chain_of_a_million_nodes():
-    run = subprocess.run(
-        [sys.executable, "-c", CHAIN], capture_output=True, text=True, timeout=300, check=False
-    )
+    run = python(CHAIN, timeout=300)
     assert run.returncode == 0, run.stderr[-2000:]
     assert run.stdout.split() == ["1.0", "freed", "True"]
 

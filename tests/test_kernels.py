@@ -119,6 +119,14 @@ def test_products_of_several_pieces(m: int, isa: str, rng: np.random.Generator) 
         assert y.numpy()[-7:].tobytes() == last.numpy().tobytes()
 
 
+@pytest.mark.parametrize("k", [255, 256, 257, 512, 515])
+def test_products_of_several_depths(k: int, isa: str, rng: np.random.Generator) -> None:
+    """b is packed 256 rows at a time."""
+    a, w, bias = single(rng, 19, k), single(rng, 35, k), single(rng, 35)
+    check_product(F.linear(*map(tn.from_numpy, (a, w, bias))), a, w.T, bias, f"linear {k}")
+    check_product(tn.from_numpy(a.T.copy()).T @ tn.from_numpy(w.T.copy()), a, w.T, None, f"matmul {k}")
+
+
 def check_product(y: tn.Tensor, a: Array, b: Array, bias: Array | None, what: str) -> None:
     a, b = a.astype(np.float64), b.astype(np.float64)
     rest = 0.0 if bias is None else bias.astype(np.float64)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 import pathlib
-import subprocess
-import sys
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from processes import python
 
 import tinynet as tn
 from tinynet import nn, optim
@@ -198,9 +197,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def test_steps_after_the_first_few_take_no_page_faults():
     code = FAULTS.format(tests=str(pathlib.Path(__file__).parent))
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
+    run = python(code)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) <= 20
 

@@ -11,21 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import FOLDER, python
 
 import tinynet as tn
 from tinynet import nn, optim
 from tinynet.errors import ArgumentError
 from tinynet.nn import functional as F
 from tinynet.ops import threads
-
-
-def python(code: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a fresh interpreter."""
-    env = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "TINYNET_ISA")} | environment
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, env=env, check=False
-    )
-
 
 # ---- how many ----------------------------------------------------------------------------------------------
 
@@ -260,7 +252,9 @@ except KeyboardInterrupt:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent in another way")
 def test_ctrl_c_interrupts_long_work():
-    with subprocess.Popen([sys.executable, "-c", LOOP], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", LOOP], stdout=subprocess.PIPE, text=True, cwd=FOLDER
+    ) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == "ready\n"

@@ -11,7 +11,7 @@ from numpy cimport (
 )
 
 from tinynet._graph cimport Op
-from tinynet.ops.checks cimport check_float
+from tinynet.ops.checks cimport check_float, quiet
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport dense, matching, new_array, new_like
 from tinynet.ops.threads cimport team, tn_enter, tn_leave
@@ -68,7 +68,8 @@ cdef class Dropout(Op):
                 dropout_piece(py, px, n, self.seed, self.call, threshold, scale, i)
         else:
             flat = np.lib.stride_tricks.as_strided(x, (n,), (8,)), np.lib.stride_tricks.as_strided(y, (n,), (8,))
-            flat[1][...] = np.where(philox_u32(n, self.seed, self.call) >= threshold, flat[0] * scale, 0.0)
+            with quiet():
+                flat[1][...] = np.where(philox_u32(n, self.seed, self.call) >= threshold, flat[0] * scale, 0.0)
         return y
 
     cdef object forward(self, tuple inputs, ndarray out):
