@@ -25,11 +25,11 @@ def _sizes(op: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(int(n) for n in sizes)
 
 
-def _make(op: str, array: np.ndarray, dtype: DTypeLike, requires_grad: bool) -> Tensor:
+def _make(op: str, array: np.ndarray, dtype: DTypeLike | None, requires_grad: bool) -> Tensor:
     return tensor(array, dtype=as_dtype(op, dtype), requires_grad=requires_grad)
 
 
-def _float_dtype(op: str, dtype: DTypeLike) -> Any:
+def _float_dtype(op: str, dtype: DTypeLike | None) -> Any:
     target = as_dtype(op, np.float32 if dtype is None else dtype)
     if target.kind != "f":
         raise DTypeError(f"{op}: dtype must be float32 or float64; got {target}")
@@ -37,7 +37,7 @@ def _float_dtype(op: str, dtype: DTypeLike) -> Any:
 
 
 def _filled(
-    op: str, sizes: tuple[int, ...], value: float | None, dtype: DTypeLike, requires_grad: bool
+    op: str, sizes: tuple[int, ...], value: float | None, dtype: DTypeLike | None, requires_grad: bool
 ) -> Tensor:
     t = _tensor.empty(sizes, as_dtype(op, np.float32 if dtype is None else dtype))
     if value is not None:
@@ -46,7 +46,11 @@ def _filled(
 
 
 def full(
-    size: int | tuple[int, ...], fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False
+    size: int | tuple[int, ...],
+    fill_value: float,
+    *,
+    dtype: DTypeLike | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor filled with one value; its dtype is float32, int64 or bool after the value, unless given."""
     if dtype is None:
@@ -60,22 +64,24 @@ def full(
     return _filled("full", _sizes("full", (size,)), fill_value, dtype, requires_grad)
 
 
-def zeros(*size: Any, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def zeros(*size: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros."""
     return _filled("zeros", _sizes("zeros", size), 0, dtype, requires_grad)
 
 
-def ones(*size: Any, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def ones(*size: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones."""
     return _filled("ones", _sizes("ones", size), 1, dtype, requires_grad)
 
 
-def empty(*size: Any, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def empty(*size: Any, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor whose values are not set (they may be anything)."""
     return _filled("empty", _sizes("empty", size), None, dtype, requires_grad)
 
 
-def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike = None) -> Tensor:
+def arange(
+    start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike | None = None
+) -> Tensor:
     """start, start + step, ... below `end` (``arange(end)`` starts at 0); int64 for ints, else float32."""
     if end is None:
         start, end = 0, start
@@ -87,7 +93,10 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DT
 
 
 def rand(
-    *size: Any, dtype: DTypeLike = None, generator: Generator | None = None, requires_grad: bool = False
+    *size: Any,
+    dtype: DTypeLike | None = None,
+    generator: Generator | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of numbers drawn uniformly from [0, 1)."""
     target = _float_dtype("rand", dtype)
@@ -95,7 +104,10 @@ def rand(
 
 
 def randn(
-    *size: Any, dtype: DTypeLike = None, generator: Generator | None = None, requires_grad: bool = False
+    *size: Any,
+    dtype: DTypeLike | None = None,
+    generator: Generator | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of numbers drawn from the standard normal distribution."""
     target = _float_dtype("randn", dtype)
@@ -109,18 +121,18 @@ def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
     return tensor(draw(generator).permutation(_sizes("randperm", (n,))[0]), dtype=np.int64)
 
 
-def zeros_like(input: Tensor, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Zeros in the shape and dtype of a tensor."""
     return zeros(input.shape, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def ones_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """Ones in the shape and dtype of a tensor."""
     return ones(input.shape, dtype=input.dtype if dtype is None else dtype, requires_grad=requires_grad)
 
 
 def full_like(
-    input: Tensor, fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False
+    input: Tensor, fill_value: float, *, dtype: DTypeLike | None = None, requires_grad: bool = False
 ) -> Tensor:
     """One value in the shape and dtype of a tensor."""
     return full(

@@ -72,6 +72,8 @@ cdef class Activation(Op):
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = inputs[0], y
+        if self.forward_f32 == NULL:
+            raise NotImplementedError(f"{self.name}: no forward")
         check_float(self.name, "x", x)
         x = dense(x)
         y = new_like(x) if out is None or (<object>out).strides != (<object>x).strides else out

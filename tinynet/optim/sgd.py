@@ -155,7 +155,7 @@ class SGD(Optimizer):
             for batch in self._plan(position, params, momentum != 0):
                 sgd(
                     arrays_of(batch.params),
-                    grads_of(batch.params),
+                    [grad for grad in grads_of(batch.params) if grad is not None],
                     batch.buffers,
                     batch.first,
                     group["lr"],
