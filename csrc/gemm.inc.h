@@ -33,11 +33,11 @@ static void gemm_pack_f32(float *p, const float *b, ptrdiff_t k, ptrdiff_t n, pt
         for (ptrdiff_t j = 0; j < PANEL; j++) p[l * PANEL + j] = j < n ? b[l * bk + j * bn] : 0.0f;
 }
 
-/* rows x NV vectors of c; rows is a constant in every call, so that the loops unroll and `acc` lives in registers. */
-INLINE void tile(const int rows, float *c, const float *a, const float *p, const float *bias, ptrdiff_t n, ptrdiff_t k,
-                 ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate) {
+/* rows x nv vectors of c; both are constants in every call, so that the loops unroll and `acc` lives in registers. */
+INLINE void tile(const int rows, const int nv, float *c, const float *a, const float *p, const float *bias, ptrdiff_t n,
+                 ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate) {
     vf acc[MR][NV];
-    for (int v = 0; v < NV; v++) {
+    for (int v = 0; v < nv; v++) {
         ptrdiff_t width = n - v * VL < VL ? n - v * VL : VL; /* columns of this vector that exist; <= 0: none */
         vf start = !accumulate && bias && width > 0 ? load_n(bias + v * VL, width) : splat(0.0f);
         for (int r = 0; r < rows; r++)
@@ -45,13 +45,13 @@ INLINE void tile(const int rows, float *c, const float *a, const float *p, const
     }
     for (ptrdiff_t l = 0; l < k; l++, p += PANEL, a += ak) {
         vf b[NV];
-        for (int v = 0; v < NV; v++) b[v] = load(p + v * VL);
+        for (int v = 0; v < nv; v++) b[v] = load(p + v * VL);
         for (int r = 0; r < rows; r++) {
             vf x = splat(a[r * am]);
-            for (int v = 0; v < NV; v++) acc[r][v] += x * b[v];
+            for (int v = 0; v < nv; v++) acc[r][v] += x * b[v];
         }
     }
-    for (int v = 0; v < NV; v++) {
+    for (int v = 0; v < nv; v++) {
         ptrdiff_t width = n - v * VL < VL ? n - v * VL : VL;
         if (width > 0)
             for (int r = 0; r < rows; r++) store_n(c + r * ldc + v * VL, acc[r][v], width);
@@ -59,11 +59,11 @@ INLINE void tile(const int rows, float *c, const float *a, const float *p, const
 }
 
 /* Tiles of MR rows; a remainder of fewer rows gets the tile of its own height. */
-static void gemm_panel_f32(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
-                           ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate) {
-    for (; m >= MR; m -= MR, a += MR * am, c += MR * ldc) tile(MR, c, a, p, bias, n, k, ldc, am, ak, accumulate);
+INLINE void down_the_rows(const int nv, float *c, const float *a, const float *p, const float *bias, ptrdiff_t m,
+                          ptrdiff_t n, ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate) {
+    for (; m >= MR; m -= MR, a += MR * am, c += MR * ldc) tile(MR, nv, c, a, p, bias, n, k, ldc, am, ak, accumulate);
 #define REST(rows) \
-    case rows: tile(rows, c, a, p, bias, n, k, ldc, am, ak, accumulate); break;
+    case rows: tile(rows, nv, c, a, p, bias, n, k, ldc, am, ak, accumulate); break;
     switch (m) {
         REST(1)
         REST(2)
@@ -81,4 +81,11 @@ static void gemm_panel_f32(float *c, const float *a, const float *p, const float
     default: break;
     }
 #undef REST
+}
+
+/* A panel of at most one vector of columns (the last one, often) does not multiply the padding of the others. */
+static void gemm_panel_f32(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
+                           ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate) {
+    if (n <= VL) down_the_rows(1, c, a, p, bias, m, n, k, ldc, am, ak, accumulate);
+    else down_the_rows(NV, c, a, p, bias, m, n, k, ldc, am, ak, accumulate);
 }

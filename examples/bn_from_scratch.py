@@ -113,7 +113,7 @@ def framework_gradients(parameters: list[Array], x: Array, labels: Array) -> tup
         u = F.sigmoid(F.batch_norm(F.linear(u, w), None, None, gamma, beta, training=True, eps=EPS))
     loss = F.cross_entropy(F.linear(u, tensors[9], tensors[10]), tn.tensor(labels))
     loss.backward()
-    return loss.item(), [tensor.grad.numpy() for tensor in tensors]
+    return loss.item(), [tensor.grad.numpy() for tensor in tensors if tensor.grad is not None]
 
 
 def run(options: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ costs no accuracy.  Sums over many rows are taken in up to SLOTS ranges of rows,
 from cython.parallel cimport prange
 from libc.math cimport sqrt
 from numpy cimport (
-    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_DIMS, PyArray_STRIDES, PyArray_TYPE,
+    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_ISCARRAY, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_DIMS, PyArray_STRIDES, PyArray_TYPE,
     import_array, ndarray, npy_intp,
 )
 
@@ -166,6 +166,22 @@ cdef void backward_piece(float* gx, const float* g, const float* x, const float*
     tn_leave(mode)
 
 
+cdef int check_vector(str name, ndarray v, ndarray x, Py_ssize_t c) except -1:
+    if v is None:
+        return 0
+    check_same_dtype("batch_norm", "x", x, name, v)
+    if PyArray_NDIM(v) != 1 or PyArray_DIMS(v)[0] != c:
+        raise ShapeError(f"batch_norm: {name} must have shape (C,) with C = {c} to match x {shape_of(x)}; got {shape_of(v)}")
+    return 0
+
+
+cdef int check_buffer(str name, ndarray v, ndarray x, Py_ssize_t c) except -1:
+    check_vector(name, v, x, c)
+    if v is not None and not PyArray_ISCARRAY(v):
+        raise ArgumentError(f"batch_norm: {name} must be contiguous and writable")
+    return 0
+
+
 cdef class BatchNorm(Op):
     """y = gamma (x - mu) rstd + beta per channel of x (N, C), (N, C, L) or (N, C, H, W); gamma, beta (C,) or None.
 
@@ -195,17 +211,10 @@ cdef class BatchNorm(Op):
         if PyArray_NDIM(x) < 2 or PyArray_NDIM(x) > 4:
             raise ShapeError(f"batch_norm: x must have shape (N, C), (N, C, L) or (N, C, H, W); got {shape_of(x)}")
         cdef Py_ssize_t c = PyArray_DIMS(x)[1]
-        for name, v in (("weight", gamma), ("bias", beta), ("running_mean", self.running_mean),
-                        ("running_var", self.running_var)):
-            if v is None:
-                continue
-            check_same_dtype("batch_norm", "x", x, name, v)
-            if PyArray_NDIM(v) != 1 or PyArray_DIMS(v)[0] != c:
-                raise ShapeError(f"batch_norm: {name} must have shape (C,) with C = {c} to match x {shape_of(x)}; "
-                                 f"got {shape_of(v)}")
-        for name, v in (("running_mean", self.running_mean), ("running_var", self.running_var)):
-            if v is not None and not v.flags.carray:
-                raise ArgumentError(f"batch_norm: {name} must be contiguous and writable")
+        check_vector("weight", gamma, x, c)
+        check_vector("bias", beta, x, c)
+        check_buffer("running_mean", self.running_mean, x, c)
+        check_buffer("running_var", self.running_var, x, c)
         if (self.running_mean is None) != (self.running_var is None):
             raise ArgumentError("batch_norm: running_mean and running_var must be given together; one of them is None")
         if not 0.0 <= self.momentum <= 1.0:
@@ -367,5 +376,10 @@ cdef class BatchNorm(Op):
 cdef ndarray narrowed(ndarray v, ndarray x):
     """A vector of sums in x's dtype, in a block of its own."""
     cdef ndarray y = new_array(1, PyArray_DIMS(v), PyArray_TYPE(x))
-    (<object>y)[...] = v
+    cdef Py_ssize_t j
+    if PyArray_TYPE(x) != NPY_FLOAT or PyArray_TYPE(v) != NPY_DOUBLE:
+        (<object>y)[...] = v
+        return y
+    for j in range(PyArray_DIMS(v)[0]):
+        (<float*>PyArray_DATA(y))[j] = <float>(<double*>PyArray_DATA(v))[j]
     return y
