@@ -9,6 +9,7 @@ import pytest
 from ops_cases import Array
 
 import tinynet as tn
+from tinynet.errors import ShapeError
 from tinynet.nn import functional as F
 from tinynet.ops.normalization import batch_statistics
 
@@ -115,11 +116,17 @@ def test_logits_far_apart(large: float, dtype: type) -> None:
 
 @each_dtype
 def test_cross_entropy_of_nothing(dtype: type) -> None:
-    """The mean over no example is NaN, the sum 0, as in PyTorch; nothing flows back."""
+    """All examples ignored: the mean is NaN, the sum 0, and nothing flows back.  No example: no mean."""
     for n in (0, 3):
         target = tn.tensor(np.full(n, -100))
         for reduction, expected in (("mean", np.nan), ("sum", 0.0)):
             x = tn.zeros(n, 4, dtype=dtype).requires_grad_()
+            if n == 0 and reduction == "mean":
+                with pytest.raises(
+                    ShapeError, match=r"input must have at least one example .*; got \(0, 4\)"
+                ):
+                    F.cross_entropy(x, target)
+                continue
             loss = F.cross_entropy(x, target, reduction=reduction)
             np.testing.assert_array_equal(loss.item(), expected)
             loss.backward()

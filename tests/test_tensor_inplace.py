@@ -252,7 +252,7 @@ def test_read_only_memory():
     a.flags.writeable = False
     t = tn.from_numpy(a)
     for name, write in WRITES.items():
-        with pytest.raises(ArgumentError, match=f"{name}: the tensor's memory is read-only"):
+        with pytest.raises(ArgumentError, match=f"{name}: the tensor must be writable; got read-only memory"):
             write(t)
     with pytest.raises(ArgumentError, match="read-only"):
         t[0] = 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as _np
 
-from tinynet import data, errors, io, nn, optim
+from tinynet import bn, data, errors, io, models, nn, optim
 from tinynet._config import show_config
 from tinynet._tensor import (
     Tensor,
@@ -55,6 +55,7 @@ __all__ = [
     "Tensor",
     "__version__",
     "arange",
+    "bn",
     "bool",
     "cat",
     "data",
@@ -77,6 +78,7 @@ __all__ = [
     "load",
     "manual_seed",
     "memory_stats",
+    "models",
     "nn",
     "no_grad",
     "ones",

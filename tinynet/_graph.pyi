@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
@@ -6,6 +6,7 @@ from typing_extensions import disjoint_base
 # Op and Node are made and run by compiled code: their methods cannot be called or overridden from Python.
 @disjoint_base
 class Op:
+    arguments: ClassVar[tuple[str, ...]]
     @property
     def name(self) -> str: ...
     @property

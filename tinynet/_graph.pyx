@@ -56,6 +56,8 @@ cdef class Op:
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         raise NotImplementedError(f"{self.name}: no backward")
 
+    arguments = ("x",)                   # names of the inputs, as the door has them
+
     @property
     def name(self):
         """The operation's name, as its door in nn.functional or the Tensor method has it."""

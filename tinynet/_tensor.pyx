@@ -436,7 +436,7 @@ cdef class Tensor(Variable):
         if is_grad_enabled() and (self.node is not None or (isinstance(value, Tensor) and value.requires_grad)):
             raise NotImplementedError("__setitem__: assignment into a tensor is not recorded; use no_grad(), where or cat")
         if not (<object>a).flags.writeable:
-            raise ArgumentError("__setitem__: the tensor's memory is read-only")
+            raise ArgumentError("__setitem__: the tensor must be writable; got read-only memory")
         try:
             (<object>a)[plain_index(index)] = (<object>values(<Tensor>value)) if isinstance(value, Tensor) else value
         except IndexError as error:

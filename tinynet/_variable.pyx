@@ -68,7 +68,8 @@ cdef object run(Op op, tuple inputs):
             needs.append(False)
             continue
         if not isinstance(x, Variable):
-            raise DTypeError(f"{op.name}: argument {i} must be a Tensor; got {type(x).__name__}")
+            name = op.arguments[i] if i < len(op.arguments) else f"tensors[{i}]"
+            raise DTypeError(f"{op.name}: {name} must be a Tensor; got {type(x).__name__}")
         t = <Variable>x
         arrays.append(values(t))
         if recording and t.node is not None:
@@ -244,8 +245,25 @@ cdef class Variable:
 
     @property
     def data(self):
-        """The same values without the graph: `detach`."""
+        """The same values without the graph: `detach`.
+
+        Assigned to, the tensor takes over the memory of another one, of any shape and dtype, and loses its gradient;
+        graphs that were recorded before keep the old memory.  Only a leaf can be assigned to.
+        """
         return self.detach()
+
+    @data.setter
+    def data(self, value):
+        if not isinstance(value, Variable):
+            raise DTypeError(f"data: must be a Tensor; got {type(value).__name__}")
+        if not self.is_leaf:
+            raise GraphError(f"data: only a leaf can be assigned to; this tensor is the result of {self.node.name}")
+        wanted = self.requires_grad
+        if wanted and value.dtype not in FLOATS:
+            raise DTypeError(f"data: must be float32 or float64 for a tensor that requires a gradient; got {value.dtype}")
+        self.node = None
+        self._array = values(<Variable>value)
+        self.requires_grad = wanted              # a new leaf: a graph of before holds the old one
 
     @property
     def _version(self):
@@ -374,7 +392,7 @@ cdef class Variable:
                 raise NotImplementedError(f"{op}: a recorded write to a tensor of which there are views, or through a view, "
                                           "is not supported; write to a copy (.clone())")
         if not (<object>a).flags.writeable:
-            raise ArgumentError(f"{op}: the tensor's memory is read-only")
+            raise ArgumentError(f"{op}: the tensor must be writable; got read-only memory")
         if (<object>a).shape != (<object>b).shape:
             raise ShapeError(f"{op}: the result must have the tensor's shape {self.shape}; got {result.shape}")
         if (<object>a).dtype != (<object>b).dtype:

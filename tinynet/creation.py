@@ -86,7 +86,7 @@ def arange(
     if end is None:
         start, end = 0, start
     if step == 0:
-        raise ArgumentError("arange: step must not be 0")
+        raise ArgumentError(f"arange: step must not be 0; got {step!r}")
     if dtype is None:
         dtype = np.int64 if all(isinstance(x, (int, np.integer)) for x in (start, end, step)) else np.float32
     return _make("arange", np.arange(start, end, step), dtype, False)

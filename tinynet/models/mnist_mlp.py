@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from tinynet.nn import _check, init
+from tinynet import _check
+from tinynet.nn import init
 from tinynet.nn.activation import ReLU, Sigmoid, Tanh
 from tinynet.nn.container import Sequential
 from tinynet.nn.linear import Linear

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tinynet import _check
 from tinynet._tensor import Tensor
-from tinynet.nn import _check
 from tinynet.nn import functional as F
 from tinynet.nn.module import Module
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import overload
 
+from tinynet import _check
 from tinynet._tensor import Tensor
 from tinynet.errors import ArgumentError, DTypeError
-from tinynet.nn import _check
 from tinynet.nn.module import Module
 
 

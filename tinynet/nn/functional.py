@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x weight' + bias.
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y = input weight' + bias.
 
     Parameters
     ----------
-    x : Tensor, shape (..., C), float32 or float64
+    input : Tensor, shape (..., C), float32 or float64
     weight : Tensor, shape (K, C)
     bias : Tensor, shape (K,), optional
 
@@ -46,39 +46,41 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     ShapeError, DTypeError
         If shapes or dtypes do not fit.
     """
-    return apply(Linear(), x, weight, bias)
+    return apply(Linear(), input, weight, bias)
 
 
-def sigmoid(x: Tensor) -> Tensor:
-    """y = 1 / (1 + exp(-x)), elementwise; float32 or float64."""
-    return apply(Sigmoid(), x)
+def sigmoid(input: Tensor) -> Tensor:
+    """y = 1 / (1 + exp(-input)), elementwise; float32 or float64."""
+    return apply(Sigmoid(), input)
 
 
-def tanh(x: Tensor) -> Tensor:
-    """y = tanh(x), elementwise; float32 or float64."""
-    return apply(Tanh(), x)
+def tanh(input: Tensor) -> Tensor:
+    """y = tanh(input), elementwise; float32 or float64."""
+    return apply(Tanh(), input)
 
 
-def relu(x: Tensor, inplace: bool = False) -> Tensor:
-    """y = max(x, 0), elementwise; the slope at 0 is 0 and NaN stays NaN.
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """y = max(input, 0), elementwise; the slope at 0 is 0 and NaN stays NaN.
 
     Parameters
     ----------
-    x : Tensor, float32 or float64
+    input : Tensor, float32 or float64
     inplace : bool, default False
-        Write the result over x.
+        Write the result over the input.
     """
-    return x.relu_() if inplace else apply(ReLU(), x)
+    if inplace and isinstance(input, Tensor):
+        return input.relu_()
+    return apply(ReLU(), input)
 
 
-def log_softmax(x: Tensor, dim: int) -> Tensor:
-    """y = x - log(sum of exp(x) along dim); finite also for logits of +-1e4; float32 or float64."""
-    return apply(LogSoftmax(dim), x)
+def log_softmax(input: Tensor, dim: int) -> Tensor:
+    """y = input - log(sum of exp(input) along dim); finite also for logits of +-1e4; float32 or float64."""
+    return apply(LogSoftmax(dim), input)
 
 
-def softmax(x: Tensor, dim: int) -> Tensor:
-    """y = exp(x) / (sum of exp(x) along dim), computed as exp(log_softmax(x)); float32 or float64."""
-    return log_softmax(x, dim).exp()
+def softmax(input: Tensor, dim: int) -> Tensor:
+    """y = exp(input) / (sum of exp(input) along dim), by way of `log_softmax`; float32 or float64."""
+    return log_softmax(input, dim).exp()
 
 
 def cross_entropy(
@@ -125,7 +127,7 @@ def cross_entropy(
 
 
 def batch_norm(
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -138,7 +140,7 @@ def batch_norm(
 
     Parameters
     ----------
-    x : Tensor, shape (N, C), (N, C, L) or (N, C, H, W), float32 or float64
+    input : Tensor, shape (N, C), (N, C, L) or (N, C, H, W), float32 or float64
     running_mean, running_var : Tensor, shape (C,), or None
         Statistics used when not training; when training they move in place by
         ``(1 - momentum) running + momentum batch``, with the unbiased variance m / (m - 1) var.
@@ -152,7 +154,7 @@ def batch_norm(
 
     Returns
     -------
-    Tensor, of x's shape
+    Tensor, of the input's shape
 
     Raises
     ------
@@ -160,8 +162,10 @@ def batch_norm(
         If shapes do not fit, or there is one value per channel in training.
     """
     for name, t in (("running_mean", running_mean), ("running_var", running_var)):
+        if t is not None and not isinstance(t, Tensor):
+            raise DTypeError(f"batch_norm: {name} must be a Tensor or None; got {type(t).__name__}")
         if t is not None and t.requires_grad:
-            raise ArgumentError(f"batch_norm: {name} must not require a gradient")
+            raise ArgumentError(f"batch_norm: {name} must not require a gradient; got a tensor that does")
     if not isinstance(momentum, (int, float)):
         raise ArgumentError(f"batch_norm: momentum must be a number in [0, 1]; got {momentum!r}")
     op = BatchNorm(
@@ -171,11 +175,11 @@ def batch_norm(
         momentum,
         eps,
     )
-    return apply(op, x, weight, bias)
+    return apply(op, input, weight, bias)
 
 
 def dropout(
-    x: Tensor,
+    input: Tensor,
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
@@ -185,21 +189,21 @@ def dropout(
 
     Parameters
     ----------
-    x : Tensor, float32 or float64
+    input : Tensor, float32 or float64
     p : float in [0, 1], default 0.5
     training : bool, default True
-        If False, x is returned as it is.
+        If False, the input is returned as it is.
     inplace : bool, default False
-        Write the result over x.
+        Write the result over the input.
     generator : Generator, optional
         Where the random numbers come from; the default generator if None.
     """
-    if not isinstance(x, Tensor):
-        raise DTypeError(f"dropout: x must be a Tensor; got {type(x).__name__}")
+    if not isinstance(input, Tensor):
+        raise DTypeError(f"dropout: input must be a Tensor; got {type(input).__name__}")
     if not isinstance(p, (int, float)) or not 0.0 <= p <= 1.0:
         raise ArgumentError(f"dropout: p must lie in [0, 1]; got {p!r}")
     if not training or p == 0.0:
-        return x
+        return input
     seed, call = (default_generator if generator is None else generator).next_call()
-    y = apply(Dropout(p, seed, call), x)
-    return x.copy_(y) if inplace else y
+    y = apply(Dropout(p, seed, call), input)
+    return input.copy_(y) if inplace else y

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from tinynet import _check
 from tinynet._tensor import Tensor, no_grad
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
-from tinynet.nn import _check
 from tinynet.random import Generator, draw
 
 T = TypeVar("T", bound=Tensor)

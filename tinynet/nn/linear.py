@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tinynet import _check
 from tinynet._tensor import Tensor
 from tinynet.creation import zeros
-from tinynet.nn import _check, init
 from tinynet.nn import functional as F
+from tinynet.nn import init
 from tinynet.nn.module import Module
 from tinynet.nn.parameter import Parameter
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from tinynet import _check
 from tinynet._tensor import Tensor, no_grad
 from tinynet.errors import ArgumentError, DTypeError
-from tinynet.nn import _check
 from tinynet.nn.hooks import RemovableHandle, call_with_hooks
 from tinynet.nn.parameter import Parameter
 from tinynet.nn.state import LoadResult, converted_tensor, load_tensors

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from tinynet import _check
 from tinynet._tensor import Tensor
 from tinynet.creation import ones, zeros
 from tinynet.errors import ShapeError
-from tinynet.nn import _check, init
 from tinynet.nn import functional as F
+from tinynet.nn import init
 from tinynet.nn.module import Module
 from tinynet.nn.parameter import Parameter
 

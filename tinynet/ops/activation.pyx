@@ -60,6 +60,8 @@ cdef void map2(map2_t f, ndarray z, ndarray x, ndarray y, int cost) noexcept:
 cdef class Activation(Op):
     """y = f(x), gx = gy f'(x) written through y.  Saves y.  A subclass gives its two kernels and its two float64 lines."""
 
+    arguments = ("input",)
+
     cdef map1_t forward_f32
     cdef map2_t backward_f32
     cdef int cost                        # of an element of the forward, in units of `team`
@@ -74,7 +76,7 @@ cdef class Activation(Op):
         cdef ndarray x = inputs[0], y
         if self.forward_f32 == NULL:
             raise NotImplementedError(f"{self.name}: no forward")
-        check_float(self.name, "x", x)
+        check_float(self.name, "input", x)
         x = dense(x)
         y = new_like(x) if out is None or (<object>out).strides != (<object>x).strides else out
         if PyArray_TYPE(x) == NPY_FLOAT:

@@ -42,6 +42,8 @@ def philox_u32(Py_ssize_t n, uint64_t seed, uint64_t call, uint64_t first=0):
 cdef class Dropout(Op):
     """y = x / (1 - p) where the element stays, else 0; gx the same function of gy.  Saves nothing but the layout of x."""
 
+    arguments = ("input",)
+
     cdef double p
     cdef uint64_t seed
     cdef uint64_t call
@@ -73,7 +75,7 @@ cdef class Dropout(Op):
         return y
 
     cdef object forward(self, tuple inputs, ndarray out):
-        check_float("dropout", "x", inputs[0])
+        check_float("dropout", "input", inputs[0])
         self.like = dense(inputs[0])
         return self.mask(self.like)
 

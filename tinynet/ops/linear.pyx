@@ -235,6 +235,8 @@ cdef class Linear(Op):
     gx = gy w, gw = gy' x, gb = sum of gy over all but its last axis.  Saves x if gw is wanted, w if gx is.
     """
 
+    arguments = ("input", "weight", "bias")
+
     cdef tuple x_shape
     cdef bint has_bias
 
@@ -242,14 +244,14 @@ cdef class Linear(Op):
         cdef ndarray x = inputs[0], w = inputs[1], b = inputs[2], rows, y
         cdef npy_intp[64] shape
         cdef int nd = PyArray_NDIM(x), d
-        check_float("linear", "x", x)
-        check_same_dtype("linear", "x", x, "weight", w)
+        check_float("linear", "input", x)
+        check_same_dtype("linear", "input", x, "weight", w)
         check_ndim("linear", "weight", w, 2, "(K, C)")
         if nd == 0 or PyArray_DIMS(x)[nd - 1] != PyArray_DIMS(w)[1]:
-            raise ShapeError(f"linear: x must have shape (..., C) with C = {PyArray_DIMS(w)[1]} to match weight "
+            raise ShapeError(f"linear: input must have shape (..., C) with C = {PyArray_DIMS(w)[1]} to match weight "
                              f"{shape_of(w)}; got {shape_of(x)}")
         if b is not None:
-            check_same_dtype("linear", "x", x, "bias", b)
+            check_same_dtype("linear", "input", x, "bias", b)
             if PyArray_NDIM(b) != 1 or PyArray_DIMS(b)[0] != PyArray_DIMS(w)[0]:
                 raise ShapeError(f"linear: bias must have shape (K,) with K = {PyArray_DIMS(w)[0]} to match weight "
                                  f"{shape_of(w)}; got {shape_of(b)}")
@@ -290,6 +292,8 @@ cdef class Linear(Op):
 
 cdef class MatMul(Op):
     """y = a b for matrices a (M, K), b (K, N).  ga = gy b', gb = a' gy.  Saves the operand that the other's gradient needs."""
+
+    arguments = ("a", "b")
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray a = inputs[0], b = inputs[1], y

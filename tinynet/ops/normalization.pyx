@@ -169,9 +169,9 @@ cdef void backward_piece(float* gx, const float* g, const float* x, const float*
 cdef int check_vector(str name, ndarray v, ndarray x, Py_ssize_t c) except -1:
     if v is None:
         return 0
-    check_same_dtype("batch_norm", "x", x, name, v)
+    check_same_dtype("batch_norm", "input", x, name, v)
     if PyArray_NDIM(v) != 1 or PyArray_DIMS(v)[0] != c:
-        raise ShapeError(f"batch_norm: {name} must have shape (C,) with C = {c} to match x {shape_of(x)}; got {shape_of(v)}")
+        raise ShapeError(f"batch_norm: {name} must have shape (C,) with C = {c} to match input {shape_of(x)}; got {shape_of(v)}")
     return 0
 
 
@@ -190,6 +190,8 @@ cdef class BatchNorm(Op):
     Saves x, gamma and the coefficient vectors.  For the gradients see the top of this file.
     """
 
+    arguments = ("input", "weight", "bias")
+
     cdef ndarray running_mean
     cdef ndarray running_var
     cdef bint batch                      # normalise with the batch's own statistics
@@ -207,9 +209,9 @@ cdef class BatchNorm(Op):
         return "batch_norm"
 
     cdef int check(self, ndarray x, ndarray gamma, ndarray beta) except -1:
-        check_float("batch_norm", "x", x)
+        check_float("batch_norm", "input", x)
         if PyArray_NDIM(x) < 2 or PyArray_NDIM(x) > 4:
-            raise ShapeError(f"batch_norm: x must have shape (N, C), (N, C, L) or (N, C, H, W); got {shape_of(x)}")
+            raise ShapeError(f"batch_norm: input must have shape (N, C), (N, C, L) or (N, C, H, W); got {shape_of(x)}")
         cdef Py_ssize_t c = PyArray_DIMS(x)[1]
         check_vector("weight", gamma, x, c)
         check_vector("bias", beta, x, c)
@@ -224,7 +226,7 @@ cdef class BatchNorm(Op):
         if not self.batch and (self.running_mean is None or self.running_var is None):
             raise ArgumentError("batch_norm: running_mean and running_var must be given when training=False; got None")
         if self.batch and c and (<object>x).size // c < 2:
-            raise ShapeError(f"batch_norm: x must have more than one value per channel in training; got {shape_of(x)}: "
+            raise ShapeError(f"batch_norm: input must have more than one value per channel in training; got {shape_of(x)}: "
                              "use a larger batch (a DataLoader with drop_last=True leaves out a last batch of one) or eval()")
         return 0
 

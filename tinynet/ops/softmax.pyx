@@ -65,6 +65,8 @@ cdef ndarray log_softmax_rows(ndarray x):
 cdef class LogSoftmax(Op):
     """y = x - log sum exp x along dim.  gx = gy - exp(y) sum gy.  Saves y."""
 
+    arguments = ("input",)
+
     cdef object dim
     cdef int axis
 
@@ -77,7 +79,7 @@ cdef class LogSoftmax(Op):
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = inputs[0], y
-        check_float("log_softmax", "x", x)
+        check_float("log_softmax", "input", x)
         self.axis = axis_of("log_softmax", self.dim, PyArray_NDIM(x))
         if PyArray_NDIM(x) == 0:
             x = (<object>x).reshape(1)
@@ -112,6 +114,8 @@ cdef class CrossEntropy(Op):
     The labels and the weights receive no gradient.
     """
 
+    arguments = ("input", "target", "weight")
+
     cdef int64_t ignore
     cdef str reduction
     cdef double smoothing
@@ -135,6 +139,8 @@ cdef class CrossEntropy(Op):
         if PyArray_NDIM(x) != 2 or PyArray_DIMS(x)[1] == 0:
             raise ShapeError(f"cross_entropy: input must have shape (N, K) with K >= 1; got {shape_of(x)}")
         rows, c = PyArray_DIMS(x)[0], PyArray_DIMS(x)[1]
+        if rows == 0 and self.reduction == "mean":
+            raise ShapeError(f"cross_entropy: input must have at least one example for reduction='mean'; got {shape_of(x)}")
         if (<object>target).dtype.kind not in "iu":
             raise DTypeError(f"cross_entropy: target must hold class labels of an integer dtype; got {(<object>target).dtype}")
         if PyArray_NDIM(target) != 1 or PyArray_DIMS(target)[0] != rows:
@@ -211,7 +217,7 @@ cdef class CrossEntropy(Op):
             if weight is not None:
                 counted = target != self.ignore
                 self.divisor = float(np.asarray(weight, np.float64)[np.where(counted, target, 0)][counted].sum())
-            total = total / self.divisor if self.divisor != 0.0 else float("nan")     # the mean of nothing is nan
+            total = total / self.divisor if self.divisor != 0.0 else float("nan")     # every example ignored: nan
         if single:
             (<float*>PyArray_DATA(y))[0] = <float>total
         else:
@@ -222,7 +228,7 @@ cdef class CrossEntropy(Op):
         cdef ndarray logp = self.saved[0], target = self.saved[1], weight = self.saved[2], gx = new_like(logp), g
         cdef Py_ssize_t rows = PyArray_DIMS(logp)[0], c = PyArray_DIMS(logp)[1]
         cdef unsigned long mode
-        cdef double inverse = 1.0 / self.divisor if self.divisor != 0.0 else 0.0
+        cdef double inverse = 1.0 / self.divisor if self.divisor != 0.0 else 0.0     # 0: every example is ignored
         if rows == 0:
             return gx, None, None
         if PyArray_TYPE(logp) != NPY_FLOAT:

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinynet import _check
 from tinynet._tensor import Tensor, arrays_of, enable_grad, grads_of, tensor
 from tinynet.errors import ArgumentError
-from tinynet.nn import _check
 from tinynet.ops.update import sgd
 from tinynet.optim.optimizer import Optimizer
 

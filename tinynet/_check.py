@@ -1,7 +1,7 @@
-"""Checks of constructor arguments that the layers, the initialisers and the optimisers share.
+"""Checks of arguments that all Python parts of the package share: layers, optimisers, data, files.
 
-Each returns the accepted value as a plain Python number, so that NumPy scalars do not travel into the
-kernels.
+Each returns the accepted value as a plain Python value, so that NumPy scalars do not travel into the
+kernels; use what it returns.  This module imports nothing of tinynet but the errors.
 """
 
 from __future__ import annotations
