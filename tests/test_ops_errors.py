@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tinynet.ops.normalization import batch_statistics
-from tinynet.ops.update import sgd
 
 import tinynet as tn
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.nn import functional as F
+from tinynet.ops.normalization import batch_statistics
+from tinynet.ops.update import sgd
 
 
 def z(*shape: int, dtype: str = "f4") -> tn.Tensor:
@@ -216,7 +216,8 @@ ERRORS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ("dropout_kind", lambda: F.dropout(z(3), "a"), ArgumentError, "dropout: p must"),
     ("dropout_int", lambda: F.dropout(labels(1), 0.5), DTypeError,
      "dropout: input must be float32 or float64; got int64"),
-    ("dropout_array", lambda: F.dropout(a(3), 0.5), DTypeError, "dropout: input must be a Tensor; got ndarray"),
+    ("dropout_array", lambda: F.dropout(a(3), 0.5), DTypeError,
+     "dropout: input must be a Tensor; got ndarray"),
     # the optimiser's door
     ("sgd_shapes", lambda: sgd([a(3)], [a(4)], [], [False], 0.1, 0, 0, 0, False, False), ShapeError,
      "sgd: grads[0] must have the shape of params[0], (3,); got (4,)"),

@@ -281,7 +281,7 @@ def test_cat_errors():
         DTypeError, match=r"cat: tensors.1. must have the dtype of tensors.0., float32; got float64"
     ):
         tn.cat([tn.ones(1), tn.ones(1, dtype="float64")])
-    with pytest.raises(DTypeError, match="cat: tensors\[1\] must be a Tensor; got int"):
+    with pytest.raises(DTypeError, match=r"cat: tensors\[1\] must be a Tensor; got int"):
         tn.cat([tn.ones(1), 1])
 
 
