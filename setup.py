@@ -10,7 +10,8 @@ Three decisions are taken here, by compiling small programs with the compiler an
 * is there OpenMP?  Without it everything builds and runs on one thread.
 
 Environment variables: TINYNET_NO_OPENMP=1 builds without OpenMP; TINYNET_DEBUG=1 builds with bounds checks,
-symbols and the address and undefined-behaviour sanitizers (run it with ASAN_OPTIONS=detect_leaks=0 and
+symbols and the address and undefined-behaviour sanitizers (run it with
+ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 and
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)").
 """
 

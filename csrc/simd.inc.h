@@ -59,7 +59,7 @@ INLINE void store_n(float *p, vf v, ptrdiff_t n) {
     else store_first(p, v, n);
 }
 
-/* Sums and maxima over the lanes, halves folded onto each other. */
+/* The sum over the lanes, halves folded onto each other. */
 INLINE float lanes_sum(vf v) {
     float s[VL];
     store(s, v);
@@ -69,7 +69,8 @@ INLINE float lanes_sum(vf v) {
 }
 
 /* exp(x).  exp(x) = 2^n exp(r) with n = round(x / ln 2), r = x - n ln 2 in two steps (|r| <= 0.347), exp(r) by the
- * degree-6 polynomial of Cephes (Moshier 1989).  At most 2 units in the last place (tests/test_kernels.py through sigmoid).
+ * degree-6 polynomial of Cephes (Moshier 1989).  At most 3 units in the last place
+ * (tests/test_kernels.py, through log-softmax).
  * Below -87.3 the result, which would be subnormal, is 0; above 88.7 it is inf; NaN stays NaN. */
 INLINE vf exp_v(vf x) {
     const float low = -87.3365f, high = 88.7228f;

@@ -25,12 +25,9 @@
  * rounding of 64 additions stays near one unit in the last place. */
 #define TN_ROW_BLOCK 64
 
-/* Columns of one packed panel of the matrix product; the largest over all instruction sets, to size scratch memory. */
-#define TN_PANEL_MAX 32
-
 typedef struct tn_kernels {
     const char *isa;       /* "scalar", "baseline", "avx2", "avx512" */
-    ptrdiff_t panel;       /* columns of one packed panel of tn_gemm, at most TN_PANEL_MAX */
+    ptrdiff_t panel;       /* columns of one packed panel of tn_gemm, NV * VL of gemm.inc.h */
 
     /* ---- elementwise: y[n], x[n] -------------------------------------------------------------------------------- */
     /* y = 1 / (1 + exp(-x)).  At most 4 units in the last place from the exact value where that is a normal number, 0 below

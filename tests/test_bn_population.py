@@ -206,6 +206,12 @@ def test_bad_batches(bad, error, message):
 def test_model_errors():
     with pytest.raises(DTypeError, match="population_statistics: model must be a Module; got dict"):
         bn.population_statistics({}, [])
+    for bad in (3, None, "text", {}):
+        kind = type(bad).__name__
+        with pytest.raises(
+            DTypeError, match=f"population_statistics: batches must be an iterable of batches; got {kind}"
+        ):
+            bn.population_statistics(network(), bad)
     with pytest.raises(
         ArgumentError, match="population_statistics: model must hold batch normalisations; got Sequential"
     ):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 import subprocess
 import sys
 import warnings
@@ -11,22 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_files import labels_bytes, no_data, put
+from sklearn.datasets import load_digits
 
 from tinynet.data import Digits, MissingDataError, load
-from tinynet.errors import ArgumentError, DataError
-
-sklearn_datasets = pytest.importorskip("sklearn.datasets")
+from tinynet.errors import ArgumentError, DataError, DTypeError
 
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TINYNET_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def refuse(*args: object) -> bytes:
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setattr("tinynet.data.mnist.fetch", refuse)
+    no_data(tmp_path, monkeypatch)
 
 
 def test_form() -> None:
@@ -42,7 +35,7 @@ def test_form() -> None:
 
 
 def test_the_two_parts_are_all_images_once_and_brought_to_28_pixels() -> None:
-    source = sklearn_datasets.load_digits()
+    source = load_digits()
     expected = []
     for small, label in zip(source.images, source.target, strict=True):
         image = np.zeros((28, 28), int)
@@ -89,22 +82,17 @@ def test_import_leaves_heavy_modules_alone(tmp_path: Path) -> None:
 # ---- load
 
 
-def put(root: Path, name: str, parts: tuple[str, ...] = ("train", "t10k")) -> None:
-    folder = root / name
-    folder.mkdir(parents=True, exist_ok=True)
+def put_parts(root: Path, name: str, parts: tuple[str, ...] = ("train", "t10k")) -> None:
     for part in parts:
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(
-            struct.pack(">4I", 0x803, 2, 28, 28) + bytes(2 * 784)
-        )
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, 2) + bytes([3, 4]))
+        put(root, labels=labels_bytes((3, 4, 5)), sub=name, part=part)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
 @pytest.mark.parametrize("train", [True, False])
 def test_load_by_name(tmp_path: Path, name: str, train: bool) -> None:
-    put(tmp_path, name)
+    put_parts(tmp_path, name)
     data = load(name, train, tmp_path)
-    assert (data.name, data.labels.tolist()) == (name, [3, 4])
+    assert (data.name, data.labels.tolist()) == (name, [3, 4, 5])
 
 
 def test_load_digits_warns_of_nothing() -> None:
@@ -116,7 +104,7 @@ def test_load_digits_warns_of_nothing() -> None:
 
 @pytest.mark.parametrize("parts", [(), ("train",), ("t10k",)])
 def test_fallback_is_for_both_parts(tmp_path: Path, parts: tuple[str, ...]) -> None:
-    put(tmp_path, "mnist", parts)
+    put_parts(tmp_path, "mnist", parts)
     for train, count in ((True, 1437), (False, 360)):
         with pytest.warns(
             UserWarning, match="using scikit-learn's small 'digits' instead of 'mnist'"
@@ -141,7 +129,7 @@ def test_fallback_after_a_failed_download(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_damaged_file_is_never_replaced(tmp_path: Path) -> None:
-    put(tmp_path, "mnist")
+    put_parts(tmp_path, "mnist")
     (tmp_path / "mnist" / "train-labels-idx1-ubyte").write_bytes(b"damaged")
     with pytest.raises(DataError, match="train-labels-idx1-ubyte: the header must have 8 bytes; got 7"):
         load("mnist", root=tmp_path)
@@ -152,3 +140,11 @@ def test_unknown_name() -> None:
         ArgumentError, match="load: name must be one of 'mnist', 'fashion-mnist', 'digits'; got 'MNIST'"
     ):
         load("MNIST")
+
+
+def test_a_part_is_true_or_false() -> None:
+    with pytest.raises(DTypeError, match=r"^Digits: train must be a bool; got 'test'$"):
+        Digits(train="test")  # type: ignore[arg-type]
+    for option in ("train", "offline", "fallback"):
+        with pytest.raises(DTypeError, match=f"^load: {option} must be a bool; got 'no'$"):
+            load("digits", **{option: "no"})

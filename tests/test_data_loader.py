@@ -1,4 +1,4 @@
-"""Datasets and DataLoader: what is in a batch, in which order, and how a run is continued."""
+"""DataLoader: what is in a batch, in which order, and how a run is continued."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 import tinynet
-from tinynet.data import ArrayDataset, DataLoader, Dataset, TensorDataset, collate
-from tinynet.errors import ArgumentError, DataError, DTypeError, ShapeError
+from tinynet.data import ArrayDataset, DataLoader, Dataset, TensorDataset
+from tinynet.errors import ArgumentError, DataError, DTypeError
 
 
 def lists(batches: Any) -> list[list[Any]]:
@@ -32,104 +32,6 @@ class Squares(Dataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
         assert type(index) is int
         return np.full((2, 3), index, np.float32), index**2
-
-
-# ---- TensorDataset
-
-
-def test_tensor_dataset_holds_shares_and_indexes() -> None:
-    x = np.arange(12, dtype=np.float32).reshape(4, 3)
-    y = tinynet.tensor(np.arange(4))
-    data = TensorDataset(x, y)
-    assert isinstance(data, ArrayDataset)
-    assert len(data) == 4
-    assert np.shares_memory(data.arrays[0], x)
-    assert np.shares_memory(data.arrays[1], y.numpy())
-    row, label = data[2]
-    assert isinstance(row, tinynet.Tensor)
-    assert row.tolist() == [6, 7, 8]
-    assert (label.shape, label.item()) == ((), 2)
-    assert data[-1][1].item() == 3
-    assert data[1:3][1].tolist() == [1, 2]
-    with pytest.raises(IndexError):
-        data[4]
-
-
-def test_tensor_dataset_takes_tensors_with_gradient() -> None:
-    (batch,) = next(iter(DataLoader(TensorDataset(tinynet.tensor(np.ones((2, 2)), requires_grad=True)), 2)))
-    assert not batch.requires_grad
-
-
-@pytest.mark.parametrize(
-    "layout",
-    [
-        lambda a: a,
-        lambda a: np.asfortranarray(a),
-        lambda a: a[::-1],
-        lambda a: a[:, ::2],
-        lambda a: a[:, :, ::-1],
-        lambda a: a.astype(">f4"),
-        lambda a: np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
-        lambda a: np.ascontiguousarray(a.transpose(0, 3, 2, 1)).transpose(0, 3, 2, 1),
-        lambda a: np.broadcast_to(a[:1], a.shape),
-    ],
-    ids=[
-        "C",
-        "Fortran",
-        "reversed",
-        "strided",
-        "negative",
-        "big-endian",
-        "channels-last",
-        "reordered",
-        "broadcast",
-    ],
-)
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_layouts(layout: Any, shuffle: bool) -> None:
-    a = layout(np.arange(5 * 4 * 3 * 2, dtype=np.float32).reshape(5, 4, 3, 2))
-    a.flags.writeable = False
-    loader = DataLoader(TensorDataset(a), 2, shuffle, seed=3)
-    order = loader.order(0)
-    for number, (batch,) in enumerate(loader):
-        rows = order[2 * number : 2 * number + 2]
-        np.testing.assert_array_equal(batch.numpy(), np.stack([a[row] for row in rows]))
-        assert batch.dtype == np.float32
-        assert batch.numpy().flags.writeable
-
-
-def test_channels_last_stays_channels_last() -> None:
-    a = np.zeros((6, 5, 5, 3), np.float32).transpose(0, 3, 1, 2)
-    data = TensorDataset(a)
-    assert np.shares_memory(data.arrays[0], a)
-    for shuffle in (False, True):
-        (batch,) = next(iter(DataLoader(data, 4, shuffle)))
-        assert batch.shape == (4, 3, 5, 5)
-        assert batch.numpy().transpose(0, 2, 3, 1).flags.c_contiguous
-
-
-@pytest.mark.parametrize(
-    ("arrays", "error", "message"),
-    [
-        ((), ArgumentError, "TensorDataset: arrays must be at least one array; got none"),
-        (
-            (np.zeros(3), np.zeros(4)),
-            ShapeError,
-            "TensorDataset: arrays must have equal first dimensions; got 3, 4",
-        ),
-        (
-            (np.zeros(3), [1, 2, 3]),
-            DTypeError,
-            r"TensorDataset: array 1 must be a numpy.ndarray or Tensor; got list",
-        ),
-        ((np.zeros(()),), ShapeError, r"array 0 must have shape \(N, \.\.\.\); got \(\)"),
-        ((np.array(["a"]),), DTypeError, "array 0 must have dtype float32, .* got <U1"),
-        ((np.zeros(3, np.float16),), DTypeError, "got float16"),
-    ],
-)
-def test_tensor_dataset_errors(arrays: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        TensorDataset(*arrays)
 
 
 # ---- batches
@@ -209,22 +111,13 @@ def test_general_dataset() -> None:
     assert next(iter(doubled))[1].tolist() == [0, 2, 8]
 
 
-def test_collate() -> None:
-    batch = collate(
-        [{"x": np.zeros(2), "t": (1, 2.0, True, "a")}, {"x": np.ones(2), "t": (3, 4.0, False, "b")}]
-    )
-    assert batch["x"].tolist() == [[0, 0], [1, 1]]
-    ints, floats, bools, text = batch["t"]
-    assert (ints.dtype, floats.dtype, bools.dtype) == (np.int64, np.float32, np.bool_)
-    assert (ints.tolist(), floats.tolist(), bools.tolist(), text) == (
-        [1, 3],
-        [2, 4],
-        [True, False],
-        ["a", "b"],
-    )
-    assert collate([tinynet.tensor(np.ones(2)), tinynet.tensor(np.zeros(2))]).tolist() == [[1, 1], [0, 0]]
-    assert collate([[1, 2], [3, 4]])[1].tolist() == [2, 4]
-    assert collate([np.int32(1), np.int32(2)]).dtype == np.int32
+@pytest.mark.parametrize(
+    "samples", [[5, 6, 7], (5, 6, 7), range(5, 8), np.arange(5, 8), tinynet.tensor([5, 6, 7])]
+)
+def test_anything_with_length_and_items(samples: Any) -> None:
+    assert [batch.tolist() for batch in DataLoader(samples, 2)] == [[5, 6], [7]]
+    x, y = next(iter(DataLoader([(np.zeros(3), 1), (np.ones(3), 2)], 2)))
+    assert (x.tolist(), y.tolist()) == ([[0, 0, 0], [1, 1, 1]], [1, 2])
 
 
 class Texts(Squares):
@@ -237,33 +130,6 @@ def test_dict_samples_and_text() -> None:
     assert batch["text"] == ["0", "1", "2"]
     assert isinstance(batch["x"], tinynet.Tensor)
     assert [part.dtype.name for part in batch["pair"]] == ["int64", "uint8"]
-
-
-@pytest.mark.parametrize(
-    ("samples", "error", "message"),
-    [
-        ([], ArgumentError, "collate: samples must be at least one sample; got none"),
-        (
-            [(np.zeros(2), 1), (np.zeros(3), 1)],
-            ShapeError,
-            r"every sample\[0\] must have one shape and dtype; got \(2,\) float64 and \(3,\) float64",
-        ),
-        ([np.zeros(2), np.zeros(2, int)], ShapeError, r"got \(2,\) float64 and \(2,\) int64"),
-        ([1, 2.0], ShapeError, "every sample must be a int as the first one is"),
-        ([(1, 2), (1,)], ShapeError, "every sample must have 2 parts as the first one has"),
-        ([{"a": 1}, {"b": 1}], ShapeError, r"every sample must have the keys \['a'\]"),
-        ([{"a": 1}, {"a": None}], ShapeError, r"every sample\['a'\] must be a int"),
-        ([{1}, {2}], DTypeError, "every sample must be array, Tensor, number, .* got set"),
-    ],
-)
-def test_collate_errors(samples: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        collate(samples)
-
-
-def test_dataset_is_abstract() -> None:
-    with pytest.raises(TypeError, match="abstract"):
-        Dataset()  # type: ignore[abstract]
 
 
 # ---- order
@@ -282,7 +148,7 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
     # whatever else happened, in this loader and outside
     other = DataLoader(data, 3, shuffle=True, seed=5)
     np.random.default_rng().random(10)
-    tinynet.manual_seed(1) if hasattr(tinynet, "manual_seed") else None
+    tinynet.manual_seed(1)
     next(iter(other))
     assert list(itertools.chain(*lists(other))) == epochs[1]
     other.set_epoch(3)
@@ -295,12 +161,26 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
 
 
 def test_seed_of_a_generator() -> None:
-    class Generator:
-        seed = 11
-
-    data = TensorDataset(np.arange(20))
-    loader = DataLoader(data, shuffle=True, generator=Generator())
+    data, generator = TensorDataset(np.arange(20)), tinynet.Generator(11)
+    loader = DataLoader(data, shuffle=True, generator=generator)
     assert loader.order(0).tolist() == DataLoader(data, shuffle=True, seed=11).order(0).tolist()
+    assert generator.get_state() == {"seed": 11, "calls": 0}
+
+
+def test_manual_seed_reaches_loaders_made_after_it() -> None:
+    data = TensorDataset(np.arange(20))
+    tinynet.manual_seed(11)
+    before = tinynet.default_generator.get_state()
+    loader = DataLoader(data, shuffle=True)
+    tinynet.manual_seed(12)
+    assert loader.seed == 11
+    assert loader.order(0).tolist() == DataLoader(data, shuffle=True, seed=11).order(0).tolist()
+    other = DataLoader(data, shuffle=True)
+    assert other.order(0).tolist() != loader.order(0).tolist()
+    tinynet.manual_seed(11)
+    tinynet.randn(3)  # draws move the generator, not the order
+    assert DataLoader(data, shuffle=True).order(0).tolist() == loader.order(0).tolist()
+    assert before == {"seed": 11, "calls": 0}
 
 
 def test_orders_are_uniform_enough() -> None:
@@ -429,9 +309,9 @@ def test_loading_the_place_ends_the_hold_of_a_running_iterator() -> None:
         ({"shuffle": False}, "shuffle must be True as in this loader; got False"),
         ({"drop_last": True}, "drop_last must be False as in this loader; got True"),
         ({"batch": 5}, "batch must be at most 4, a whole epoch; got 5"),
-        ({"batch": -1}, "batch must be an integer >= 0"),
-        ({"epoch": 1.5}, r"epoch must be an integer; got 1\.5"),
-        ({"seed": -1}, "seed must be an integer >= 0"),
+        ({"batch": -1}, "batch must be an int >= 0; got -1"),
+        ({"epoch": 1.5}, r"epoch must be an int >= 0; got 1\.5"),
+        ({"seed": -1}, "seed must be an int >= 0; got -1"),
         ({"new": 1}, "state must have the keys"),
     ],
 )
@@ -442,6 +322,8 @@ def test_states_that_do_not_fit(change: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         loader.load_state_dict({**before, **change})
     assert loader.state_dict() == before
+    with pytest.raises(DataError, match=r"^load_state_dict: state must be a dict; got int$"):
+        loader.load_state_dict(5)  # type: ignore[arg-type]
 
 
 # ---- arguments
@@ -450,19 +332,28 @@ def test_states_that_do_not_fit(change: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"batch_size": 0}, ArgumentError, "DataLoader: batch_size must be an integer >= 1"),
-        ({"batch_size": -3}, ArgumentError, "batch_size must be an integer >= 1 .* got -3"),
-        ({"batch_size": 2.0}, DTypeError, r"batch_size must be an integer; got 2\.0"),
-        ({"batch_size": True}, DTypeError, "batch_size must be an integer; got True"),
-        ({"batch_size": None}, DTypeError, "batch_size must be an integer; got None"),
-        ({"seed": -1}, ArgumentError, "seed must be an integer >= 0"),
-        ({"seed": 2**64}, ArgumentError, r"seed must be an integer >= 0 and < 2\*\*64"),
-        ({"seed": "a"}, DTypeError, "seed must be an integer; got 'a'"),
-        ({"num_workers": 2}, NotImplementedError, "num_workers must be 0, others are not supported; got 2"),
+        ({"batch_size": 0}, ArgumentError, "DataLoader: batch_size must be a positive int; got 0"),
+        ({"batch_size": -3}, ArgumentError, "batch_size must be a positive int; got -3"),
+        ({"batch_size": 2.0}, DTypeError, r"batch_size must be a positive int; got 2\.0"),
+        ({"batch_size": True}, DTypeError, "batch_size must be a positive int; got True"),
+        ({"batch_size": None}, NotImplementedError, "batch_size must be a positive int, .* got None"),
+        ({"shuffle": "no"}, DTypeError, "DataLoader: shuffle must be a bool; got 'no'"),
+        ({"drop_last": 1}, DTypeError, "DataLoader: drop_last must be a bool; got 1"),
+        ({"seed": -1}, ArgumentError, "seed must be an int >= 0; got -1"),
+        ({"seed": 2**64}, ArgumentError, r"seed must be an int in \[0, 2\*\*64\); got 18446744073709551616"),
+        ({"seed": "a"}, DTypeError, "seed must be an int >= 0; got 'a'"),
+        ({"generator": 3}, DTypeError, r"generator must be a tinynet\.Generator or None; got 3"),
+        (
+            {"seed": 1, "generator": tinynet.Generator(1)},
+            ArgumentError,
+            "seed must be None where a generator",
+        ),
+        ({"num_workers": 2}, NotImplementedError, "DataLoader: num_workers must be 0, .* got 2"),
         ({"transform": 3}, DTypeError, "transform must be callable or None; got int"),
-        ({"sampler": []}, NotImplementedError, "DataLoader: sampler is not supported"),
-        ({"collate_fn": list}, NotImplementedError, "collate_fn is not supported"),
-        ({"pin_memory": True}, NotImplementedError, "pin_memory is not supported"),
+        ({"sampler": []}, NotImplementedError, r"DataLoader: sampler must be None, .* got \[\]"),
+        ({"collate_fn": list}, NotImplementedError, "collate_fn must be None, .* got <class 'list'>"),
+        ({"pin_memory": True}, NotImplementedError, "pin_memory must be False, .* got True"),
+        ({"timeout": 3}, NotImplementedError, "timeout must be 0, .* got 3"),
         ({"batchsize": 3}, TypeError, "unexpected keyword argument 'batchsize'"),
         ({"batch_size": 9, "drop_last": True}, DataError, "got 3 samples for batch_size=9"),
     ],
@@ -472,14 +363,31 @@ def test_loader_errors(options: dict[str, Any], error: type[Exception], message:
         DataLoader(TensorDataset(np.zeros(3)), **options)
 
 
+def test_defaults_of_pytorch_are_accepted() -> None:
+    options: dict[str, Any] = dict.fromkeys(
+        ["shuffle", "sampler", "batch_sampler", "collate_fn", "worker_init_fn", "multiprocessing_context"]
+    )
+    options |= {"generator": None, "prefetch_factor": None, "num_workers": 0, "timeout": 0, "in_order": True}
+    options |= {"pin_memory": False, "drop_last": False, "persistent_workers": False, "pin_memory_device": ""}
+    assert lists(DataLoader(TensorDataset(np.arange(3)), 2, **options)) == [[0, 1], [2]]
+
+
 def test_empty_and_no_dataset() -> None:
-    with pytest.raises(DataError, match="dataset must hold at least one sample; got an empty one"):
-        DataLoader(TensorDataset(np.zeros((0, 3))))
-    with pytest.raises(DTypeError, match=r"dataset must be a tinynet\.data\.Dataset; got ndarray"):
-        DataLoader(np.zeros(3))  # type: ignore[arg-type]
+    for empty in (TensorDataset(np.zeros((0, 3))), []):
+        with pytest.raises(DataError, match="dataset must hold at least one sample; got an empty one"):
+            DataLoader(empty)
+    for wrong, name in (
+        (3, "int"),
+        ({1}, "set"),
+        (np.zeros(()), "ndarray"),
+        (Squares, "ABCMeta"),
+        (None, "NoneType"),
+    ):
+        with pytest.raises(DTypeError, match=f"^DataLoader: dataset must have __len__ and .*; got {name}$"):
+            DataLoader(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("epoch", [-1, 1.0, True])
 def test_set_epoch_errors(epoch: Any) -> None:
-    with pytest.raises((ArgumentError, DTypeError), match="set_epoch: epoch must be an integer"):
+    with pytest.raises((ArgumentError, DTypeError), match="set_epoch: epoch must be an int >= 0"):
         DataLoader(TensorDataset(np.zeros(3))).set_epoch(epoch)

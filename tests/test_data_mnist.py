@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 import struct
 import zlib
@@ -12,50 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from data_files import images_bytes, labels_bytes, no_data, put
 
 import tinynet
 from tinynet.data import MNIST, DataLoader, FashionMNIST, MissingDataError, idx, read_idx
 from tinynet.data.mnist import search_folders
-from tinynet.errors import ArgumentError, DataError
+from tinynet.errors import ArgumentError, DataError, DTypeError
 
 REAL = os.environ.get("TINYNET_DATA")  # as the caller of pytest has set it
 
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test finds data by accident, and none reaches the network."""
-    monkeypatch.delenv("TINYNET_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def refuse(*args: object) -> bytes:
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setattr("tinynet.data.mnist.fetch", refuse)
-
-
-def images_bytes(n: int = 3, rows: int = 28, columns: int = 28, magic: int = 0x803) -> bytes:
-    pixels = bytes((7 * i) % 256 for i in range(n * rows * columns))
-    return struct.pack(">4I", magic, n, rows, columns) + pixels
-
-
-def labels_bytes(labels: tuple[int, ...] = (5, 0, 9), magic: int = 0x801) -> bytes:
-    return struct.pack(">2I", magic, len(labels)) + bytes(labels)
-
-
-def put(
-    root: Path,
-    images: bytes | None = None,
-    labels: bytes | None = None,
-    *,
-    sub: str = "mnist",
-    suffix: str = "",
-    part: str = "train",
-) -> Path:
-    folder = root / sub
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{part}-images-idx3-ubyte{suffix}").write_bytes(images_bytes() if images is None else images)
-    (folder / f"{part}-labels-idx1-ubyte{suffix}").write_bytes(labels_bytes() if labels is None else labels)
-    return folder
+    no_data(tmp_path, monkeypatch)
 
 
 # ---- reading
@@ -92,9 +60,15 @@ def test_flat(tmp_path: Path) -> None:
         binary = data.flat(binary_threshold=threshold)
         assert binary.dtype == np.float32
         np.testing.assert_array_equal(binary, data.images.reshape(3, 784) / 255.0 > threshold)
-    for threshold in (-0.1, 1, np.nan):
-        with pytest.raises(ArgumentError, match=r"binary_threshold must lie in \[0, 1\)"):
+    for threshold, message in (
+        (-0.1, r"a number in \[0, 1\)"),
+        (1, r"a number in \[0, 1\)"),
+        (np.nan, "a finite"),
+    ):
+        with pytest.raises(ArgumentError, match=f"^flat: binary_threshold must be {message}"):
             data.flat(threshold)
+    with pytest.raises(DTypeError, match=r"^flat: binary_threshold must be a finite number; got 'a'"):
+        data.flat("a")
 
 
 def test_loader_over_images(tmp_path: Path) -> None:
@@ -107,7 +81,7 @@ def test_test_part_and_fashion(tmp_path: Path) -> None:
     put(tmp_path, part="t10k", labels=labels_bytes((1, 2, 3)))
     assert MNIST(tmp_path, train=False).labels.tolist() == [1, 2, 3]
     with pytest.raises(MissingDataError):
-        MNIST(tmp_path, train=True, offline=True)
+        MNIST(tmp_path, train=True, download=False)
     put(tmp_path, sub="fashion-mnist", labels=labels_bytes((9, 9, 0)))
     data = FashionMNIST(tmp_path)
     assert (data.name, data.classes[9], len(data.classes)) == ("fashion-mnist", "Ankle boot", 10)
@@ -225,9 +199,9 @@ def test_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYNET_DATA", str(places["variable"]))
     for number, place in enumerate(reversed(places.values())):
         put(place, labels=labels_bytes((number,) * 3))
-        assert MNIST(places["root"], offline=True).labels[0] == number
+        assert MNIST(places["root"], download=False).labels[0] == number
     assert search_folders(places["root"]) == list(places.values())
-    assert MNIST(offline=True).labels[0] == 1
+    assert MNIST(download=False).labels[0] == 1
 
 
 def test_empty_variables_mean_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -241,10 +215,10 @@ def test_empty_variables_mean_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.mark.parametrize("sub", ["mnist", "MNIST/raw"])
 def test_folders_below_and_the_folder_itself(tmp_path: Path, sub: str) -> None:
     folder = put(tmp_path, sub=sub)
-    assert len(MNIST(tmp_path, offline=True)) == 3
-    assert len(MNIST(folder, offline=True)) == 3
+    assert len(MNIST(tmp_path, download=False)) == 3
+    assert len(MNIST(folder, download=False)) == 3
     with pytest.raises(MissingDataError):  # these files would fit, but are MNIST's by the folder's name
-        FashionMNIST(folder, offline=True)
+        FashionMNIST(folder, download=False)
 
 
 def test_a_pair_from_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,13 +226,12 @@ def test_a_pair_from_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (incomplete / "train-labels-idx1-ubyte").unlink()
     put(tmp_path / "b", labels=labels_bytes((4, 4, 4)))
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path / "b"))
-    assert MNIST(tmp_path / "a", offline=True).labels.tolist() == [4, 4, 4]
+    assert MNIST(tmp_path / "a", download=False).labels.tolist() == [4, 4, 4]
 
 
-@pytest.mark.parametrize("options", [{"offline": True}, {"download": False}])
-def test_missing_says_what_to_put_where(tmp_path: Path, options: dict[str, bool]) -> None:
+def test_missing_says_what_to_put_where(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError) as caught:
-        MNIST(tmp_path / "root", **options)
+        MNIST(tmp_path / "root", download=False)
     assert str(caught.value) == (
         "MNIST: train-images-idx3-ubyte and train-labels-idx1-ubyte (plain or .gz) must be in a "
         f"folder searched; got no such pair in {tmp_path}/root/mnist, {tmp_path}/cache/tinynet/mnist, "
@@ -269,6 +242,58 @@ def test_missing_says_what_to_put_where(tmp_path: Path, options: dict[str, bool]
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user id without a home directory, as in many containers."""
+
+    def fail(*args: object) -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "expanduser", lambda path: fail() if str(path).startswith("~") else path)
+    monkeypatch.setattr(Path, "home", fail)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path)
+    assert search_folders() == []
+    assert search_folders(tmp_path) == [tmp_path]
+    assert len(MNIST(tmp_path)) == 3
+    for download in (False, True):
+        with pytest.raises(
+            MissingDataError, match=r"^MNIST: .* got none: no root, no TINYNET_DATA, and no home"
+        ):
+            MNIST(download=download)
+    monkeypatch.setenv("TINYNET_DATA", "~/data")
+    with pytest.raises(DataError, match=r"^MNIST: TINYNET_DATA must be a folder; got '~/data': Could not"):
+        MNIST()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="this user may enter every folder")
+def test_folder_that_may_not_be_entered(tmp_path: Path) -> None:
+    put(tmp_path / "locked")
+    (tmp_path / "locked").chmod(0)
+    try:
+        with pytest.raises(MissingDataError):
+            MNIST(tmp_path / "locked", download=False)
+    finally:
+        (tmp_path / "locked").chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"root": 3}, "root must be str, os.PathLike or None; got 3"),
+        ({"train": "test"}, "train must be a bool; got 'test'"),
+        ({"download": 1}, "download must be a bool; got 1"),
+    ],
+)
+def test_arguments_of_another_type(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DTypeError, match=f"^FashionMNIST: {message}$"):
+        FashionMNIST(**options)
+
+
 # ---- the published files, where the caller has them
 
 
@@ -276,8 +301,7 @@ def test_missing_says_what_to_put_where(tmp_path: Path, options: dict[str, bool]
 @pytest.mark.parametrize("kind", [MNIST, FashionMNIST])
 def test_published_files(kind: type[MNIST] | type[FashionMNIST]) -> None:
     try:
-        parts = {train: kind(REAL, train, offline=True) for train in (True, False)}
-        path, _ = kind.require(REAL, True, download=False)
+        parts = {train: kind(REAL, train, download=False) for train in (True, False)}
     except MissingDataError as error:
         pytest.skip(str(error))
     assert [len(part) for part in parts.values()] == [60_000, 10_000]
@@ -301,9 +325,3 @@ def test_published_files(kind: type[MNIST] | type[FashionMNIST]) -> None:
     else:
         assert np.bincount(parts[True].labels).tolist() == [6000] * 10
         assert round(parts[True].flat().mean(dtype=np.float64), 4) == 0.2860
-    for folder_file in path.parent.glob("*.gz"):
-        (published,) = [file for file in kind.PUBLISHED if file.name == folder_file.name]
-        content = folder_file.read_bytes()
-        assert len(content) == published.size
-        assert hashlib.md5(content, usedforsecurity=False).hexdigest() == published.md5
-        assert hashlib.sha256(content).hexdigest() == published.sha256

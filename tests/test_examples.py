@@ -6,23 +6,22 @@ import csv
 import json
 import math
 import os
+import re
+import runpy
 import signal
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from data_files import put
 
 import tinynet
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NETWORKS = ("baseline", "batch_norm")
-
-pytest.importorskip("sklearn")
-pytest.importorskip("matplotlib")
-pytest.importorskip("tqdm")
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -60,7 +59,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
     return folder / "out", run(
         folder,
         "mnist.py",
-        *["--smoke", "--offline", "--seeds", "2", "--seed", "7", "--threads", "1", "--out", "out"],
+        *["--smoke", "--offline", "--seeds", "2", "--seed", "7", "--out", "out"],
     )
 
 
@@ -98,10 +97,11 @@ class TestMnistSmoke:
         assert results["experiment"] == "mnist"
         assert results["seed"] == 7
         assert results["seeds"] == [7, 8]
+        assert results["seeds_asked_for"] == 2
         settings = results["settings"]
         expected = {"steps": 300, "batch_size": 60, "lr": 0.1, "std": 0.1, "every": 50, "unit": 0}
         assert {key: settings[key] for key in expected} == expected
-        assert settings["threads"] >= 1
+        assert settings["threads"] == 1  # the default
         assert [entry["seed"] for entry in results["runs"]] == [7, 8]
         assert results["runs"][0]["claims"] == results["claims"]
         assert results["runs"][0]["curves"] == results["curves"]
@@ -150,10 +150,10 @@ class TestMnistSmoke:
         assert width >= 1600
         assert 2 < width / height < 4
 
-    @pytest.mark.parametrize("threads", [[], ["--threads", "3"]], ids=["default", "3"])
+    @pytest.mark.parametrize("threads", ["2", "3"])
     def test_same_seed_gives_the_same_bits_at_any_thread_count(self, smoke, tmp_path, threads):
         arguments = ["--smoke", "--dataset", "digits", "--seed", "7", "--out", "again"]
-        process = run(tmp_path, "mnist.py", *arguments, *threads)
+        process = run(tmp_path, "mnist.py", *arguments, "--threads", threads)
         assert process.returncode == 0, process.stderr
         assert "WARNING" not in process.stderr
         first = (smoke[0] / "history.csv").read_text().splitlines()
@@ -251,14 +251,14 @@ class TestMnistOptions:
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 class TestInterrupt:
     def start(self, tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-        """Start an endless run, with SIGINT as usual even where this process ignores it (nohup, a job)."""
+        """Start a run, with SIGINT as usual even where this process ignores it (nohup, a job)."""
         code = (
             "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
             "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
         )
         command = [sys.executable, "-c", code, str(EXAMPLES / "mnist.py"), "--dataset", "digits"]
         return subprocess.Popen(
-            [*command, "--steps", "100000000", "--out", "out", *arguments],
+            [*command, "--out", "out", *arguments],
             cwd=tmp_path,
             env=environment(tmp_path),
             stdout=subprocess.PIPE,
@@ -266,14 +266,15 @@ class TestInterrupt:
             text=True,
         )
 
-    def interrupt(self, process: subprocess.Popen[str]) -> tuple[int, str]:
-        """Wait until the training runs, send SIGINT, and return exit code and stderr."""
+    def interrupt(self, process: subprocess.Popen[str], sign: str) -> tuple[int, str]:
+        """Wait until a progress bar shows `sign`, send SIGINT, and return exit code and the rest of stderr."""
         try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if "steps of" in line:
-                    break
-            time.sleep(1)
+            assert process.stderr is not None
+            seen = ""
+            while sign not in seen:
+                character = process.stderr.read(1)
+                assert character, f"ended without {sign!r}: {seen}"
+                seen += character
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=60)
         finally:
@@ -281,10 +282,10 @@ class TestInterrupt:
         return process.returncode, errors
 
     def test_nothing_is_half_written(self, tmp_path):
-        code, errors = self.interrupt(self.start(tmp_path))
+        code, errors = self.interrupt(self.start(tmp_path, "--steps", "100000000"), "seed 0 baseline")
         assert code == 130
-        assert "Interrupted while baseline of seed 0 was training" in errors
-        assert "Not written: figure1.png, history.csv, results.json" in errors
+        assert "Interrupted while baseline of seed 0 was training." in errors
+        assert "Nothing was written to out." in errors
         assert "Traceback" not in errors
         assert list((tmp_path / "out").iterdir()) == []
 
@@ -292,36 +293,75 @@ class TestInterrupt:
         (tmp_path / "out").mkdir()
         earlier = tmp_path / "out" / "results.json"
         earlier.write_text('{"mine": true}')
-        code, _ = self.interrupt(self.start(tmp_path))
+        code, _ = self.interrupt(self.start(tmp_path, "--steps", "100000000"), "seed 0 baseline")
         assert code == 130
         assert earlier.read_text() == '{"mine": true}'
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.json"]
 
+    def test_finished_seeds_are_kept(self, tmp_path):
+        process = self.start(tmp_path, "--steps", "20", "--seeds", "1000000")
+        code, errors = self.interrupt(process, "seed 2 baseline")
+        assert code == 130
+        assert "Traceback" not in errors
+        found = re.search(
+            r"Finished seeds in the files of out: "
+            r"results\.json (\d+), history\.csv (\d+), figure1\.png (\d+), of 1000000\.",
+            errors,
+        )
+        assert found, errors
+        in_json, in_csv, in_png = map(int, found.groups())
+        assert in_json >= in_csv >= in_png >= in_json - 1 >= 1
+        results = json.loads((tmp_path / "out" / "results.json").read_text())
+        assert results["seeds"] == list(range(in_json))
+        assert results["seeds_asked_for"] == 1_000_000
+        with open(tmp_path / "out" / "history.csv", newline="") as file:
+            assert {int(row["seed"]) for row in csv.DictReader(file)} == set(range(in_csv))
+        png_size(tmp_path / "out" / "figure1.png")
+        assert len(list((tmp_path / "out").iterdir())) == 3
+
 
 class TestFromScratch:
     def test_gradients_agree(self, tmp_path):
-        process = run(tmp_path, "bn_from_scratch.py", "--smoke", "--out", "out")
+        process = run(tmp_path, "bn_from_scratch.py", "--smoke")
         assert process.returncode == 0, process.stderr
-        assert "test accuracy on digits" in process.stdout
-        assert "largest relative difference of loss and gradients from tinynet's" in process.stdout
-        result = json.loads((tmp_path / "out" / "bn_from_scratch.json").read_text())
-        assert result["dataset"] == "digits"
-        assert result["accuracy"] > 0.8
-        (claim,) = result["claims"]
-        assert claim["holds"] is True
-        assert claim["value"] <= 1e-6
+        *_, accuracy, difference = process.stdout.splitlines()
+        name, value = accuracy.split(": ")
+        assert name == "test accuracy on digits"
+        assert float(value) > 0.8
+        name, value = difference.split(": ")
+        assert name == "largest relative difference of loss and gradients from tinynet's"
+        assert float(value) <= 1e-6
+
+    def test_a_wrong_gradient_gives_exit_code_1(self, tmp_path, monkeypatch, capsys):
+        module = runpy.run_path(str(EXAMPLES / "bn_from_scratch.py"))
+        right = module["framework_gradients"]
+
+        def wrong(parameters, x, labels):
+            loss, gradients = right(parameters, x, labels)
+            gradients[4] = gradients[4] + 1e-4 * np.abs(gradients[4]).max()
+            return loss, gradients
+
+        monkeypatch.setitem(module["main"].__globals__, "framework_gradients", wrong)
+        monkeypatch.setattr(sys, "argv", ["bn_from_scratch.py", "--smoke"])
+        assert module["main"]() == 1
+        assert capsys.readouterr().out.endswith(": 1.0e-04\n")
 
     def test_help_and_bad_option(self, tmp_path):
         assert "plain NumPy" in run(tmp_path, "bn_from_scratch.py", "--help").stdout
         process = run(tmp_path, "bn_from_scratch.py", "--steps", "0")
         assert process.returncode == 2
-        assert "argument --steps: must be at least 1; got 0" in process.stderr
+        assert "unrecognized arguments: --steps 0" in process.stderr
+
+    def test_damaged_file_is_named(self, tmp_path):
+        for part in ("train", "t10k"):
+            put(tmp_path / "cache" / "tinynet", images=b"damaged", part=part)
+        process = run(tmp_path, "bn_from_scratch.py", "--offline")
+        assert process.returncode == 1
+        assert process.stderr.startswith("error: ")
+        assert "train-images-idx3-ubyte: the header must have 16 bytes; got 7" in process.stderr
 
     def test_hand_written_gradients_against_differences(self):
         """The teaching text's own gradients, in one direction, against central differences."""
-        np = pytest.importorskip("numpy")
-        import runpy
-
         module = runpy.run_path(str(EXAMPLES / "bn_from_scratch.py"))
         rng = np.random.default_rng(3)
         parameters = module["initial_parameters"](rng)

@@ -1,4 +1,4 @@
-"""The machinery of the studies against independent computations: claims, measures, files, training."""
+"""The machinery of the studies against independent computations: claims, measures, files."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinynet as tn
-from tinynet import nn, optim
-from tinynet.data import DataLoader, TensorDataset
-from tinynet.errors import ArgumentError, DTypeError, ShapeError
+from tinynet import nn
+from tinynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 from tinynet.experiments import (
     Claim,
     Evaluation,
@@ -27,22 +27,13 @@ from tinynet.experiments import (
     column_percentiles,
     evaluate,
     figure_png,
-    plain,
     require,
     steps_to_accuracy,
     table,
-    train,
     write_csv,
     write_json,
 )
-from tinynet.experiments.mnist_study import (
-    DEFAULT_STEPS,
-    Images,
-    Settings,
-    claims,
-    population,
-    train_network,
-)
+from tinynet.experiments.figures import band
 
 
 class TestClaim:
@@ -167,10 +158,10 @@ def network():
 
 
 class TestEvaluate:
-    def test_accuracy_and_inputs_by_hand(self, network, rng_fixed):
+    def test_accuracy_and_inputs_by_hand(self, network, rng):
         model, activation = network
-        x = rng_fixed.standard_normal((23, 4)).astype(np.float32)
-        labels = rng_fixed.integers(3, size=23)
+        x = rng.standard_normal((23, 4)).astype(np.float32)
+        labels = rng.integers(3, size=23)
         weight, bias = (p.detach().numpy().astype(np.float64) for p in (model[0].weight, model[0].bias))
         entered = (x @ weight.T + bias) / math.sqrt(
             1 + 1e-5
@@ -184,12 +175,12 @@ class TestEvaluate:
             np.testing.assert_allclose(result.inputs, entered, rtol=1e-5, atol=1e-6)
         assert evaluate(model, x, labels).inputs is None
 
-    def test_model_is_left_as_it_was(self, network, rng_fixed):
+    def test_model_is_left_as_it_was(self, network, rng):
         model, activation = network
         model.train()
         model[1].eval()  # a frozen layer stays frozen
         before = {name: value.numpy().copy() for name, value in model.named_buffers()}
-        x = rng_fixed.standard_normal((5, 4)).astype(np.float32)
+        x = rng.standard_normal((5, 4)).astype(np.float32)
         evaluate(model, x, np.zeros(5, np.int64), watch=activation)
         with pytest.raises(ShapeError):
             evaluate(model, np.zeros((5, 3), np.float32), np.zeros(5, np.int64), watch=activation)
@@ -211,13 +202,16 @@ class TestEvaluate:
             ArgumentError, match=r"watch must be called once per forward pass; got 0 calls in 1 passes$"
         ):
             evaluate(model, x, labels, watch=nn.Sigmoid())
+        for chunk, error in ((0, ArgumentError), (2.5, DTypeError)):
+            with pytest.raises(error, match=rf"^evaluate: chunk must be a positive int; got {chunk}$"):
+                evaluate(model, x, labels, chunk=chunk)
 
 
 class TestHistory:
-    def test_summaries_by_loops(self, rng_fixed):
+    def test_summaries_by_loops(self, rng):
         history, layers = History(), []
         for step in (1, 10, 20, 30):
-            inputs = rng_fixed.standard_normal((50, 7)) * step
+            inputs = rng.standard_normal((50, 7)) * step
             layers.append(inputs)
             history.add(step, Evaluation(step / 100, inputs))
         assert history.curve == [(1, 0.01), (10, 0.1), (20, 0.2), (30, 0.3)]
@@ -278,7 +272,7 @@ class TestFiles:
         )
     )
     def test_json_layout_keeps_every_tree(self, tree):
-        from tinynet.experiments.results import _layout
+        from tinynet.experiments.results import _layout, plain
 
         assert json.loads(_layout(plain(tree), "\n")) == tree
 
@@ -301,12 +295,17 @@ class TestFiles:
         before = target.read_bytes()
         with pytest.raises(ArgumentError, match=r"^write_csv: rows must have 2 cells; got \[1\]$"):
             write_csv(target, ("name", "x"), [(1, 2), (1,)])
+        with pytest.raises(DTypeError, match=r"^write_csv: values must be dict, .* got set$"):
+            write_csv(target, ("name",), [({1},)])
         assert target.read_bytes() == before
 
-    def test_figure(self):
-        pytest.importorskip("matplotlib")
-        import matplotlib
+    def test_errors_name_the_writer(self, tmp_path):
+        with pytest.raises(DataError, match=r"^write_json: the folder of .* must exist"):
+            write_json(tmp_path / "none" / "r.json", {})
+        with pytest.raises(DataError, match=r"^write_csv: the folder of .* must exist"):
+            write_csv(tmp_path / "none" / "h.csv", ("a",), [])
 
+    def test_figure(self):
         before = dict(matplotlib.rcParams)
         backend = matplotlib.get_backend()
 
@@ -322,6 +321,19 @@ class TestFiles:
         with pytest.raises(ArgumentError, match=r"width, height and dpi must be positive; got 0, 3.3, 166$"):
             figure_png(draw, width=0)
 
+    def test_band_is_the_range_of_several_curves(self):
+        bounds = []
+
+        class Axes:
+            def fill_between(self, x, low, high, **style):
+                bounds.append((x, low.tolist(), high.tolist(), style["color"]))
+
+        x, a, b, c = (np.array(values) for values in ([0, 1, 2], [1.0, 5, 2], [3.0, 1, 2], [2.0, 2, 4]))
+        band(Axes(), x, [a], "red")
+        assert bounds == []
+        band(Axes(), x, [a, b, c], "red")
+        assert bounds[0][1:] == ([1, 1, 2], [3, 5, 4], "red")
+
     def test_import_is_cheap_and_extras_are_named(self):
         code = (
             "import sys, tinynet.experiments.mnist_study; "
@@ -332,195 +344,3 @@ class TestFiles:
         require("json", "csv")
         with pytest.raises(ImportError, match=r"needs tinynet_no_such_module: install the extra 'examples'"):
             require("json", "tinynet_no_such_module")
-
-
-class TestTrain:
-    def loader(self, rng: np.random.Generator) -> DataLoader:
-        x = rng.standard_normal((50, 4)).astype(np.float32)
-        return DataLoader(TensorDataset(x, rng.integers(3, size=50)), 8, shuffle=True, drop_last=True, seed=3)
-
-    def test_same_weights_as_a_loop_written_out(self, rng_fixed, capfd):
-        pytest.importorskip("tqdm")
-        loader, weights = self.loader(rng_fixed), []
-        for ours in (True, False):
-            tn.manual_seed(1)
-            model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Sigmoid(), nn.Linear(6, 3))
-            model.eval()
-            optimizer, loss = optim.SGD(model.parameters(), lr=0.5), nn.CrossEntropyLoss()
-            loader.set_epoch(0)
-            if ours:
-                train(model, optimizer, loss, loader, 15, label="bar")
-            else:
-                model.train()
-                batches = [batch for _ in range(3) for batch in loader]  # 6 per epoch
-                for x, y in batches[:15]:
-                    optimizer.zero_grad()
-                    loss(model(x), y).backward()
-                    optimizer.step()
-            weights.append([value.numpy().copy() for value in model.state_dict().values()])
-        for a, b in zip(*weights, strict=True):
-            np.testing.assert_array_equal(a, b)
-        errors = capfd.readouterr().err
-        assert "bar" in errors
-        assert "15/15" in errors
-
-    @pytest.mark.parametrize(
-        ("steps", "every", "expected"),
-        [(10, 4, [1, 4, 8, 10]), (8, 4, [1, 4, 8]), (1, 250, [1]), (3, 1, [1, 2, 3])],
-    )
-    def test_measures_after_these_steps(self, rng_fixed, capfd, steps, every, expected):
-        pytest.importorskip("tqdm")
-        model, seen = nn.Linear(4, 3), []
-
-        def measure(step: int) -> str:
-            seen.append(step)
-            return f"note {step}"
-
-        optimizer = optim.SGD(model.parameters(), lr=0.1)
-        train(
-            model,
-            optimizer,
-            nn.CrossEntropyLoss(),
-            self.loader(rng_fixed),
-            steps,
-            measure=measure,
-            every=every,
-        )
-        assert seen == expected
-        assert f"note {steps}" in capfd.readouterr().err
-
-    @pytest.mark.parametrize(("steps", "every", "message"), [(0, 1, "steps"), (1, 0, "every")])
-    def test_counts_are_positive(self, rng_fixed, steps, every, message):
-        model = nn.Linear(4, 3)
-        optimizer = optim.SGD(model.parameters(), lr=0.1)
-        with pytest.raises(ArgumentError, match=rf"^train: {message} must be at least 1; got 0$"):
-            train(model, optimizer, nn.CrossEntropyLoss(), self.loader(rng_fixed), steps, every=every)
-
-
-def history_of(accuracies: dict[int, float], middle: float) -> History:
-    """Measurements with these accuracies; the 50th percentile of three units runs from 0 to `middle`."""
-    history = History()
-    for step, accuracy in accuracies.items():
-        shift = middle * step / max(accuracies)
-        history.steps.append(step)
-        history.accuracy.append(accuracy)
-        history.percentiles.append(np.array([[-1.0], [shift], [1.0]]).repeat(3, axis=1))
-    return history
-
-
-class TestMnistClaims:
-    BASELINE = history_of({0: 0.1, 1000: 0.5, 5000: 0.9, 20_000: 0.94, 50_000: 0.97}, 2.0)
-    BN = history_of({0: 0.1, 1000: 0.9, 5000: 0.96, 20_000: 0.97, 50_000: 0.975}, 1.0)
-    EXPECTED = (0.9, 0.5, 0.2, 0.4, 0.5, 0.5)
-
-    def test_values_and_bounds_on_mnist(self):
-        result = claims("mnist", Settings(), self.BASELINE, self.BN)
-        assert [claim.value for claim in result] == pytest.approx(self.EXPECTED)
-        bounds = [">= 0.85", "<= 0.6", "<= 0.3333", "<= 0.4", ">= 0.3", "<= 0.6"]
-        assert [claim.bound for claim in result] == bounds
-        assert [claim.holds for claim in result] == [True] * 6
-
-    def test_roles_exchanged(self):
-        """A network that is worse in every respect misses every claim; what it never reaches has no value."""
-        result = claims("mnist", Settings(), self.BN, self.BASELINE)
-        assert [claim.holds for claim in result] == [False] * 6
-        assert result[2].value == pytest.approx(5.0)
-        assert result[3].value is None
-
-    @pytest.mark.parametrize(
-        ("name", "settings"),
-        [
-            ("mnist", Settings(steps=5000)),
-            ("mnist", Settings(lr=0.5)),
-            ("mnist", Settings(std=1.0)),
-            ("mnist", Settings(batch_size=32)),
-            ("mnist", Settings(every=50)),
-            ("fashion-mnist", Settings()),
-            ("digits", Settings()),
-            ("digits", Settings(steps=5000, lr=0.2)),
-        ],
-    )
-    def test_no_bounds_elsewhere(self, name, settings):
-        result = claims(name, settings, self.BASELINE, self.BN)
-        assert all(claim.bound is None and claim.holds is None for claim in result)
-        assert result[0].value == 0.9
-
-    def test_digits_have_one_bound(self):
-        settings = Settings(steps=DEFAULT_STEPS["digits"])
-        result = claims("digits", settings, self.BASELINE, self.BN)
-        assert [claim.bound for claim in result] == [None, None, "<= 0.3333", None, None, None]
-        assert result[2].holds is True
-
-    def test_baseline_that_never_reaches_the_level(self):
-        slow = history_of({0: 0.1, 1000: 0.5, 50_000: 0.89}, 2.0)
-        result = claims("mnist", Settings(), slow, self.BN)
-        assert result[2].value == pytest.approx(1000 / 50_000)  # an upper bound: it needs more than all steps
-        assert claims("mnist", Settings(), slow, slow)[2].value is None
-
-
-class TestTrainNetwork:
-    @pytest.fixture
-    def images(self, rng_fixed) -> Images:
-        """Ten noisy patterns."""
-        patterns = rng_fixed.random((10, 784)) < 0.2
-        parts = []
-        for count in (300, 100):
-            y = rng_fixed.integers(10, size=count)
-            parts += [patterns[y] ^ (rng_fixed.random((count, 784)) < 0.1), y]
-        return Images("patterns", parts[0].astype(np.uint8), parts[1], parts[2].astype(np.float32), parts[3])
-
-    SETTINGS = Settings(steps=60, batch_size=20, every=20, population_batches=4)
-
-    def test_population_is_fixed_and_without_repetition(self, images):
-        batches = population(images, self.SETTINGS)
-        assert [batch.shape for batch in batches] == [(20, 784)] * 4
-        assert all(batch.dtype == np.float32 for batch in batches)
-        rows = np.concatenate([batch.numpy() for batch in batches])
-        indices = {int(np.flatnonzero((images.x == row).all(axis=1))[0]) for row in rows}
-        assert len(indices) == 80
-        again = population(images, self.SETTINGS)
-        assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(batches, again, strict=True))
-        many = Settings(batch_size=20, population_batches=1000)
-        assert len(population(images, many)) == 15  # one epoch at most
-
-    def test_repeats_bit_for_bit_and_depends_on_the_seed(self, images):
-        pytest.importorskip("tqdm")
-        runs = [train_network(images, self.SETTINGS, seed, batch_norm=True) for seed in (0, 0, 1)]
-        assert runs[0].history.steps == [1, 20, 40, 60]
-        assert runs[0].history.accuracy == runs[1].history.accuracy
-        first, same, other = (np.stack(run.history.percentiles) for run in runs)
-        assert first.shape == (4, 3, 100)
-        np.testing.assert_array_equal(first, same)
-        assert not np.array_equal(first, other)
-        assert runs[0].seconds > 0
-
-    def test_inputs_of_the_last_sigmoid_are_normalised(self, images):
-        """After one step BN's output has, over the population, mean about 0 and variance about 1."""
-        pytest.importorskip("tqdm")
-        settings = Settings(steps=1, batch_size=20, population_batches=15)
-        history = train_network(images, settings, 0, batch_norm=True).history
-        low, middle, high = history.median_over_units()[0]
-        assert abs(middle) < 0.3
-        assert -1.5 < low < -0.5  # a normal distribution's 15th percentile is -1.04
-        assert 0.5 < high < 1.5
-
-    def test_both_networks_start_from_the_same_weights(self):
-        from tinynet.models import mnist_mlp
-
-        with_bn, without = (
-            mnist_mlp(batch_norm=flag, weight_std=0.1, generator=tn.Generator(4)) for flag in (True, False)
-        )
-        pairs = zip(
-            [m for m in with_bn.modules() if isinstance(m, nn.Linear)],
-            [m for m in without.modules() if isinstance(m, nn.Linear)],
-            strict=True,
-        )
-        for a, b in pairs:
-            np.testing.assert_array_equal(a.weight.detach().numpy(), b.weight.detach().numpy())
-            assert 0.08 < float(a.weight.detach().numpy().std()) < 0.12
-            assert not b.bias.detach().numpy().any()
-
-
-@pytest.fixture
-def rng_fixed() -> np.random.Generator:
-    return np.random.default_rng(20150211)

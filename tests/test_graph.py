@@ -373,3 +373,37 @@ def test_detached_tensors_and_no_grad_results_are_leaves():
         (t * 3.0).backward()
         assert t.grad.tolist() == [3]
     assert x.grad is None
+
+
+def test_a_failed_backward_leaves_nothing_behind():
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    h = w.sigmoid()
+    first, second = h.sum(), (h * 2).sum()
+    first.backward()
+    for _ in range(2):  # the second time, too
+        with pytest.raises(GraphError, match="freed by an earlier backward"):
+            second.backward(retain_graph=True)
+
+
+def test_switching_requires_grad_keeps_the_gradient():
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    y = (w * 2).sum()
+    w.requires_grad_(False)
+    w.requires_grad_(True)
+    y.backward()
+    assert w.grad.tolist() == [2, 2]
+    w.requires_grad_(False)
+    assert w.grad.tolist() == [2, 2]
+
+
+def test_every_product_adds_to_a_gradient_that_is_there(threads):
+    """Three layers on one input and three uses of one weight: sums of gradients without temporaries, right in value."""
+    rng = np.random.default_rng(0)
+    x, w, g = (rng.standard_normal(s) for s in ((5, 4), (3, 4), (5, 3)))
+    for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-12)):
+        tx, tw = tn.tensor(x, dtype, True), tn.tensor(w, dtype, True)
+        h, v = tx * 1.0, tw * 1.0
+        y = F.linear(h, v) + F.linear(h, v) + h @ v.T + h @ v.T
+        y.backward(tn.tensor(g, dtype))
+        np.testing.assert_allclose(tx.grad.numpy(), 4 * g @ w, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(tw.grad.numpy(), 4 * g.T @ x, rtol=tolerance, atol=tolerance)

@@ -231,7 +231,9 @@ def test_registration_errors():
         net.register_buffer("p", tn.tensor([1.0]), 1)
     with pytest.raises(DTypeError, match=r"register_module: module must be a Module or None; got type"):
         net.add_module("p", nn.ReLU)
-    with pytest.raises(ArgumentError, match=r"Block: a submodule must not contain its new parent"):
+    with pytest.raises(
+        ArgumentError, match=r"Block: a submodule must not contain its parent; got a Net that does"
+    ):
         net.first.parent = net
     assert not hasattr(net.first, "parent")
 
@@ -295,7 +297,7 @@ def test_dtype_conversion():
     assert net.to("cpu") is net
     assert net.cpu() is net
     with pytest.raises(
-        NotImplementedError, match="to: device must be 'cpu', the only one there is; got 'cuda:0'"
+        NotImplementedError, match="to: device must be None or 'cpu', the rest is not supported; got 'cuda:0'"
     ):
         net.to("cuda:0")
     with pytest.raises(DTypeError, match="to: dtype must be float32 or float64; got"):
@@ -335,7 +337,11 @@ def test_state_dict_shares_memory_and_leaves_out_scratch():
     ]
     assert not any(t.requires_grad for t in state.values())
     assert np.shares_memory(values(state["last.weight"]), values(net.last.weight))
-    assert next(iter(net.state_dict(prefix="net."))) == "net.first.scale"
+    assert list(net.state_dict(prefix="net.")) == ["net." + name for name in state]
+    kept = net.state_dict(keep_vars=True)
+    assert kept["last.weight"] is net.last.weight
+    with pytest.raises(DTypeError, match="state_dict: prefix must be a str; got int"):
+        net.state_dict(prefix=3)
 
 
 @pytest.mark.parametrize("as_arrays", [False, True])
@@ -412,10 +418,10 @@ def test_load_names_every_problem_at_once():
 
 
 def test_load_kind_errors():
-    with pytest.raises(DTypeError, match="load_state_dict: state must be a mapping; got list"):
+    with pytest.raises(DTypeError, match="load_state_dict: state_dict must be a mapping; got list"):
         Net().load_state_dict([])
     with pytest.raises(
-        DTypeError, match=r"load_state_dict: state\['a'\] must be a Tensor or array; got float"
+        DTypeError, match=r"load_state_dict: state_dict\['a'\] must be a Tensor or array; got float"
     ):
         Net().load_state_dict({"a": 1.0}, strict=False)
     with pytest.raises(DTypeError, match="load_state_dict: strict must be a bool; got None"):

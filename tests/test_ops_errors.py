@@ -266,3 +266,26 @@ def test_extents_of_zero() -> None:
     F.linear(x, w).sum().backward()
     assert x.grad.shape == (0, 2)
     assert w.grad.tolist() == [[0.0] * 2] * 5
+
+
+def test_none_is_no_tensor() -> None:
+    with pytest.raises(DTypeError, match="linear: weight must be a Tensor; got NoneType"):
+        F.linear(tn.ones(2, 2), None)
+    with pytest.raises(DTypeError, match=r"cat: tensors\[1\] must be a Tensor; got NoneType"):
+        tn.cat([tn.ones(2), None])
+
+
+def test_batch_norm_without_channels_or_rows() -> None:
+    with pytest.raises(ShapeError, match=r"more than one value per channel in training; got \(0, 0\)"):
+        F.batch_norm(tn.zeros(0, 0), None, None, training=True)
+    assert F.batch_norm(tn.zeros(3, 0), None, None, training=True).shape == (3, 0)
+
+
+def test_read_only_weights_are_refused() -> None:
+    w = np.ones(3, np.float32)
+    w.flags.writeable = False
+    with pytest.raises(
+        ArgumentError, match=r"sgd: params\[0\] and its buffer must be writable; got read-only"
+    ):
+        sgd([w], [np.ones(3, np.float32)], [], [False], 0.1, 0, 0, 0, False, False)
+    assert w.tolist() == [1, 1, 1]

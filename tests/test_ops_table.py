@@ -19,7 +19,7 @@ from tinynet._graph import Op
 from tinynet.nn import functional as F
 
 DTYPES = (np.float32, np.float64)
-ABSTRACT = {"Activation"}  # gives no function of its own
+ABSTRACT = {"Activation", "Binary"}  # give no function of their own
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)

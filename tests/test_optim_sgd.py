@@ -165,6 +165,37 @@ def test_options_may_change_between_steps():
     np.testing.assert_allclose(values(params[0]), w - 0.01 * g0, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"lr": float("nan")}, ArgumentError, "SGD: lr must be a finite number >= 0; got nan"),
+        ({"lr": -1.0}, ArgumentError, "SGD: lr must be a finite number >= 0; got -1.0"),
+        ({"lr": "x"}, DTypeError, "SGD: lr must be a finite number >= 0; got 'x'"),
+        ({"lr": np.ones(2)}, DTypeError, "SGD: lr must be a finite number >= 0; got array"),
+        ({"momentum": -1}, ArgumentError, "SGD: momentum must be a finite number >= 0; got -1"),
+        ({"nesterov": True}, ArgumentError, "SGD: nesterov must come with momentum > 0"),
+        ({"maximize": 2}, DTypeError, "SGD: maximize must be a bool; got 2"),
+    ],
+)
+@pytest.mark.parametrize("steps", [0, 2])
+def test_options_changed_between_steps_are_checked(change, error, message, steps):
+    a, b = parameters(shapes=[(3,), (2,)])
+    optimizer = SGD([{"params": [a]}, {"params": [b]}], lr=0.1)
+    give([a, b], gradients(0, [(3,), (2,)]))
+    for _ in range(steps):
+        optimizer.step()
+    good = dict(optimizer.param_groups[1])
+    before = [values(p).copy() for p in (a, b)]
+    optimizer.param_groups[1].update(change)
+    for _ in range(2):  # what was refused once is not remembered as checked
+        with pytest.raises(error, match=message):
+            optimizer.step()
+    assert all(np.array_equal(values(p), w) for p, w in zip((a, b), before, strict=True))
+    optimizer.param_groups[1].update(good)
+    optimizer.step()
+    assert not np.array_equal(values(b), before[1])
+
+
 def test_velocities_can_be_cleared_and_replaced():
     params = parameters(shapes=[(3,)])
     optimizer = SGD(params, lr=0.1, momentum=0.9)
@@ -211,6 +242,30 @@ def test_a_group_can_be_added_later():
 def test_a_generator_of_parameters_is_taken():
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
     assert len(SGD(model.parameters()).param_groups[0]["params"]) == 4
+
+
+def test_parameters_may_have_names():
+    model = nn.Linear(2, 3)
+    optimizer = SGD(model.named_parameters(), lr=0.5)
+    assert optimizer.param_groups[0]["param_names"] == ["weight", "bias"]
+    assert optimizer.param_groups[0]["params"][0] is model.weight
+    assert optimizer.state_dict()["param_groups"][0]["param_names"] == ["weight", "bias"]
+    other = nn.Linear(1, 1)
+    optimizer.add_param_group({"params": other.named_parameters(), "lr": 0.1})
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.1]
+    with pytest.raises(
+        ArgumentError, match="groups must have names for all parameters or for none; got both"
+    ):
+        optimizer.add_param_group({"params": nn.Linear(1, 1).parameters()})
+
+
+def test_other_keys_of_a_group_are_kept():
+    a, b = parameters(shapes=[(1,), (1,)])
+    optimizer = SGD([{"params": [a], "name": "first", "initial_lr": 0.5}, {"params": [b]}], lr=0.1)
+    assert (optimizer.param_groups[0]["name"], optimizer.param_groups[0]["initial_lr"]) == ("first", 0.5)
+    assert "name" not in optimizer.param_groups[1]
+    give([a, b], [np.ones(1), np.ones(1)])
+    optimizer.step()
 
 
 def test_zero_grad_keeps_memory_when_asked():
@@ -298,8 +353,16 @@ def test_parameter_errors():
     ):
         SGD([a * 2])
     optimizer = SGD([a])
-    with pytest.raises(ArgumentError, match=r"options must be among \['dampening', .*\]; got 'rate'"):
-        optimizer.add_param_group({"params": [b], "rate": 1})
+    with pytest.raises(
+        DTypeError, match=r"params must be Tensors or \(str, Tensor\), all alike; got a mixture"
+    ):
+        optimizer.add_param_group({"params": [b, ("b", b)]})
+    with pytest.raises(DTypeError, match=r"params\[0\] must be a Tensor; got int"):
+        optimizer.add_param_group({"params": [("b", 3)]})
+    with pytest.raises(
+        ArgumentError, match="groups must have names for all parameters or for none; got both"
+    ):
+        optimizer.add_param_group({"params": [("b", b)]})
     with pytest.raises(ArgumentError, match=r"group must have the key 'params'; got \['lr'\]"):
         optimizer.add_param_group({"lr": 1})
     with pytest.raises(DTypeError, match="group must be a dict; got list"):

@@ -100,6 +100,18 @@ def test_loaded_state_is_a_copy():
             DataError,
             r"group 0 must hold parameters 0 to 4; got \[0, 1, 2, 3\]",
         ),
+        (
+            lambda s: s["param_groups"][0].update(params=5),
+            DataError,
+            "group 0 must hold parameters 0 to 4; got 5",
+        ),
+        (
+            lambda s: s["param_groups"][0].update(params=[tn.zeros(2), 1, 2, 3, 4]),
+            DataError,
+            r"group 0 must hold parameters 0 to 4; got \[tensor",
+        ),
+        (lambda s: s["param_groups"].append(3), DataError, "param_groups must be 1 groups; got 2"),
+        (lambda s: s.update(param_groups=[3]), DataError, r"group 0 must have the keys \[.*\]; got 3"),
         (lambda s: s["param_groups"][0].update(lr=-1), ArgumentError, "SGD: lr must be a finite number >= 0"),
         (lambda s: s["state"].update({9: {}}), DataError, "state must be of parameters 0 to 4; got 9"),
         (lambda s: s["state"].update({0: 3}), DataError, "the state of parameter 0 must fit it; got no dict"),
@@ -136,6 +148,26 @@ def test_a_state_that_does_not_fit_changes_nothing(change, error, message):
         assert np.array_equal(
             values(after["state"][index]["momentum_buffer"]), values(each["momentum_buffer"])
         )
+
+
+def test_other_keys_and_names_are_loaded():
+    params = parameters()
+    optimizer = SGD([{"params": params, "initial_lr": 0.5, "own": 1}], lr=0.1)
+    state = copy.deepcopy(optimizer.state_dict())
+    del state["param_groups"][0]["own"]
+    state["param_groups"][0].update(initial_lr=0.25, foreach=None, schedule=[1, 2])
+    group = optimizer.param_groups[0]
+    optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0] is group  # a scheduler may hold it
+    assert (group["initial_lr"], group["schedule"], "own" in group) == (0.25, [1, 2], False)
+    assert group["schedule"] is not state["param_groups"][0]["schedule"]
+    assert group["params"][0] is params[0]
+
+    named = SGD([("a", params[0])], lr=0.1)
+    named.load_state_dict(SGD([params[1]], lr=0.2).state_dict())
+    assert (named.param_groups[0]["lr"], named.param_groups[0]["param_names"]) == (0.2, ["a"])
+    named.load_state_dict(SGD([("b", params[1])], lr=0.2).state_dict())
+    assert named.param_groups[0]["param_names"] == ["b"]
 
 
 def test_load_of_something_else():
@@ -176,6 +208,21 @@ def test_trajectory_equals_pytorch(dtype, options):
         np.testing.assert_allclose(
             values(each["momentum_buffer"]), want[i]["momentum_buffer"].numpy(), rtol=1e-5, atol=1e-7
         )
+
+
+@pytest.mark.parity
+def test_groups_loaded_from_pytorch():
+    """Of a state without tensors, PyTorch's own groups fit: its further options are other keys."""
+    import torch
+
+    params = parameters()
+    theirs = [(f"p{i}", torch.tensor(values(p))) for i, p in enumerate(params)]
+    reference = torch.optim.SGD(theirs, lr=0.3, momentum=0.5)
+    optimizer = SGD([(f"p{i}", p) for i, p in enumerate(params)])
+    optimizer.load_state_dict(reference.state_dict())
+    ours, wanted = optimizer.state_dict()["param_groups"], reference.state_dict()["param_groups"]
+    assert ours == wanted
+    run(optimizer, params, [0])
 
 
 @pytest.mark.parity

@@ -149,7 +149,7 @@ SAVING: dict[str, Any] = {
     "pow": lambda x, w: (w + 2.0) ** x,
     "linear": lambda x, w: F.linear(x, w),
     "matmul": lambda x, w: w @ x,
-    "batch_norm": lambda x, w: F.batch_norm(w, None, None, x[0], training=True),
+    "batch_norm": lambda x, w: F.batch_norm(x, None, None, w[0], training=True),
     "cross_entropy": lambda x, w: F.cross_entropy(w, x.long().sum(1)),
 }
 
@@ -323,3 +323,55 @@ def test_random_fills_take_a_generator():
     assert 2 < max(a.tolist()) < 3
     assert a.normal_(10, 0.5).dtype == np.float32
     assert abs(a.mean().item() - 10) < 0.3
+
+
+# ---- where the result goes ---------------------------------------------------------------------------------
+
+
+def test_a_copy_of_a_leaf_is_no_leaf():
+    w, y = tn.tensor([1.0, 2.0], requires_grad=True), tn.zeros(2)
+    y.copy_(w)
+    assert not y.is_leaf
+    y.mul_(3.0)
+    y.sum().backward()
+    assert w.grad.tolist() == [3, 3]
+    assert y.grad is None
+
+
+def test_inplace_activations_spare_saved_values():
+    w = tn.tensor([0.5, -1.0], requires_grad=True)
+    s = w.sigmoid()
+    F.relu(s, inplace=True).sum().backward()
+    value = 1 / (1 + np.exp(-np.asarray([0.5, -1.0])))
+    np.testing.assert_allclose(w.grad.numpy(), value * (1 - value), rtol=1e-6)
+
+
+def test_assigned_data_keeps_the_tensor_and_its_place():
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    w.sum().backward()
+    w.data = tn.tensor([3.0, 4.0])
+    assert w.requires_grad
+    assert w.grad.tolist() == [1, 1]
+    w.data = tn.tensor([3.0, 4.0], dtype="float64")
+    assert w.grad is None
+    (w * w).sum().backward()
+    assert w.grad.tolist() == [6, 8]
+    with pytest.raises(DTypeError, match="data: must be float32 or float64"):
+        w.data = tn.tensor([1, 2])
+    with pytest.raises(GraphError, match="data: only a leaf can be assigned to"):
+        (w * 2).data = w.detach()
+    with pytest.raises(DTypeError, match="data: must be a Tensor; got int"):
+        w.data = 3
+
+
+def test_memory_that_is_ours_keeps_its_version_counter():
+    w, y = tn.ones(2, requires_grad=True), tn.ones(2)
+    q = (w * y).sum()
+    tn.from_numpy(y.numpy()).zero_()
+    with pytest.raises(GraphError, match="changed in place"):
+        q.backward()
+
+
+def test_numbers_that_do_not_fit_are_refused():
+    with pytest.raises(ArgumentError, match="fill_: value must fit into uint8; got 300"):
+        tn.zeros(2, dtype="uint8").fill_(300)

@@ -392,3 +392,12 @@ def test_reduction_errors():
         x.mean((0, -2))
     with pytest.raises(ArgumentError, match=r"sum: dim must be an integer; got 1.5"):
         x.sum(1.5)
+
+
+def test_a_slice_of_tensors_is_read_once():
+    w, i, j = tn.tensor([1.0, 2.0, 3.0], requires_grad=True), tn.tensor(0), tn.tensor(2)
+    y = w[i:j].sum()
+    i += 1
+    j += 1
+    y.backward()
+    assert w.grad.tolist() == [1, 1, 0]

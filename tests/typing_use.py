@@ -93,7 +93,7 @@ def properties() -> None:
     n = int(x.sum())
     b = bool(x.sum())
     a = x.detach().numpy()
-    a = np.asarray(x)
+    a = np.asarray(x.detach())
     rows: list[tn.Tensor] = list(x)
     anything: Any = x.tolist()
     assert rows

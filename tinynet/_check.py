@@ -73,8 +73,26 @@ def float_dtype(owner: str, value: Any) -> np.dtype[Any]:
     dtype: np.dtype[Any]
     try:
         dtype = np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError):
         dtype = np.dtype(object)
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise DTypeError(f"{owner}: dtype must be float32 or float64; got {value!r}")
     return dtype
+
+
+CPU = (None, "cpu")  # the values of `device` that are supported
+
+
+def refuse(operation: str, **options: tuple[object, tuple[object, ...]]) -> None:
+    """Raise `NotImplementedError` for an option of PyTorch's that is not supported.
+
+    Each keyword is an option, with its value and the values that are accepted, PyTorch's default first::
+
+        refuse("Linear", device=(device, CPU))
+    """
+    for name, (value, accepted) in options.items():
+        if not any(value is each or (type(value) is type(each) and value == each) for each in accepted):
+            listed = " or ".join(map(repr, accepted))
+            raise NotImplementedError(
+                f"{operation}: {name} must be {listed}, the rest is not supported; got {value!r}"
+            )

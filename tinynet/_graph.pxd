@@ -22,9 +22,7 @@ cdef class Node:
     cdef tuple needs
     cdef readonly int n_outputs
     cdef readonly uint64_t sequence             # rises with every node made
-    cdef object gradient                        # collected during a sweep: an array, or a list of n_outputs arrays
     cdef object __weakref__
-    cdef int receive(self, int index, ndarray g) except -1
 
 
 cdef class Leaf(Node):

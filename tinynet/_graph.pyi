@@ -7,6 +7,7 @@ from typing_extensions import disjoint_base
 @disjoint_base
 class Op:
     arguments: ClassVar[tuple[str, ...]]
+    optional: ClassVar[tuple[str, ...]]
     @property
     def name(self) -> str: ...
     @property

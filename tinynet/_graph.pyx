@@ -19,7 +19,7 @@ overwritten only where the sweep holds the only reference to it; otherwise a sum
 cimport cython
 from heapq import heappop, heappush
 
-from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
+from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
 
 from tinynet.errors import GraphError
 from tinynet.ops.kernels cimport K
@@ -57,6 +57,7 @@ cdef class Op:
         raise NotImplementedError(f"{self.name}: no backward")
 
     arguments = ("x",)                   # names of the inputs, as the door has them
+    optional = ()                        # those that may be None
 
     @property
     def name(self):
@@ -67,11 +68,15 @@ cdef class Op:
         """Keep arrays for backward and remember their versions."""
         cdef int i
         cdef Block block
+        if len(arrays) > MAX_SAVED:
+            raise ValueError(f"{self.name}: an op saves at most {MAX_SAVED} arrays; got {len(arrays)}")
         self.saved = arrays
         for i in range(len(arrays)):
             if arrays[i] is not None:
                 block = block_of(<ndarray>arrays[i])
-                self.versions[i] = block.version if block is not None else 0
+                if block is not None:
+                    self.versions[i] = block.version
+                    block.is_saved = True
         return 0
 
     cdef int check_saved(self) except -1:
@@ -109,18 +114,14 @@ cdef class Node:
     def __lt__(self, Node other):
         return self.sequence > other.sequence    # a heap of nodes gives the newest first
 
+    def __eq__(self, other):
+        return self is other
+
+    def __hash__(self):
+        return <Py_ssize_t><void*>self >> 4
+
     def __repr__(self):
         return f"<{type(self).__name__} {self.name}>"
-
-    cdef int receive(self, int index, ndarray g) except -1:
-        """Add g to what has been collected for output `index`."""
-        if self.n_outputs == 1:
-            self.gradient = g if self.gradient is None else add(<ndarray>self.gradient, g)
-        else:
-            if self.gradient is None:
-                self.gradient = [None] * self.n_outputs
-            self.gradient[index] = g if self.gradient[index] is None else add(<ndarray>self.gradient[index], g)
-        return 0
 
 
 cdef class Leaf(Node):
@@ -161,21 +162,31 @@ cdef Node record(Op op, tuple parents, tuple indices, int n_outputs):
     return node
 
 
-cdef int finish_leaf(Leaf leaf) except -1:
+cdef int receive(dict held, Node node, int index, ndarray g) except -1:
+    """Add g to what `held` has for output `index` of the node."""
+    cdef list parts
+    if node.n_outputs == 1:
+        held[node] = add(<ndarray>held[node], g) if node in held else g
+        return 0
+    parts = held.setdefault(node, [None] * node.n_outputs)
+    parts[index] = g if parts[index] is None else add(<ndarray>parts[index], g)
+    return 0
+
+
+cdef int finish_leaf(Leaf leaf, dict held) except -1:
     """Add the gradient that this sweep collected to the leaf's own, in the layout of the leaf."""
-    cdef ndarray g = <ndarray>leaf.gradient
-    leaf.gradient = None
-    if leaf.grad is not None:
+    cdef ndarray g = <ndarray>held.pop(leaf)
+    if leaf.grad is not None and PyArray_ISWRITEABLE(leaf.grad):
         add_in_place(leaf.grad, g)
         touch(leaf.grad)
-        return 0
+    elif leaf.grad is not None:
+        leaf.grad, leaf.wrapped = add(leaf.grad, g), None
     # If `g` is all there is, the leaf takes it over; otherwise somebody else holds it too, or it is a view.
-    if same_layout(g, leaf.like) and sole_reference(g, 1):
-        leaf.grad = g
+    elif same_layout(g, leaf.like) and sole_reference(g, 1):
+        leaf.grad, leaf.wrapped = g, None
     else:
-        leaf.grad = new_like(leaf.like)
+        leaf.grad, leaf.wrapped = new_like(leaf.like), None
         (<object>leaf.grad)[...] = g
-    leaf.wrapped = None
     return 0
 
 
@@ -187,72 +198,66 @@ cdef int sweep(Node root, int index, ndarray gradient, bint retain_graph) except
 
 
 cdef int carry(Node root, int index, ndarray gradient, bint retain_graph) except -1:
-    """The sweep itself; `waiting` holds the nodes that have received a gradient."""
+    """The sweep itself.  `held` maps each node that has received a gradient to it (several outputs: to a list of them); it lives
+    for this sweep, so an error leaves nothing behind and two threads do not meet."""
     cdef Node node, parent
     cdef Op op
     cdef object gy
     cdef tuple gradients, parents, indices, into
     cdef ndarray g
-    cdef int i, at
-    cdef list waiting = []               # a heap, newest node first
-    root.receive(index, gradient)
-    waiting.append(root)
-    try:
-        while waiting:
-            node = <Node>heappop(waiting)
-            if isinstance(node, Leaf):
-                finish_leaf(<Leaf>node)
+    cdef int i
+    cdef dict held = {}
+    cdef list waiting = [root]           # the nodes in `held`, a heap: the newest first
+    receive(held, root, index, gradient)
+    while waiting:
+        node = <Node>heappop(waiting)
+        if isinstance(node, Leaf):
+            finish_leaf(<Leaf>node, held)
+            continue
+        op = node.op
+        if op is None:
+            raise GraphError("backward: the graph was freed by an earlier backward; "
+                             "pass retain_graph=True to that one to go through it again")
+        op.check_saved()
+        gy = held.pop(node)
+        parents, indices = node.parents, node.indices
+        into = collected(held, parents)
+        gradients = op.backward(gy, node.needs, into)
+        gy = None
+        if not retain_graph:
+            node.op, node.parents, op = None, None, None
+        for i in range(len(gradients)):
+            if gradients[i] is None or parents[i] is None:
                 continue
-            op = node.op
-            if op is None:
-                raise GraphError("backward: the graph was freed by an earlier backward; "
-                                 "pass retain_graph=True to that one to go through it again")
-            op.check_saved()
-            gy, node.gradient = node.gradient, None
-            parents, indices = node.parents, node.indices
-            into = collected(parents, indices, node.needs)
-            gradients = op.backward(gy, node.needs, into)
-            gy = None
-            if not retain_graph:
-                node.op, node.parents = None, None
-                op = None
-            for i in range(len(gradients)):
-                if gradients[i] is None or parents[i] is None:
-                    continue
-                parent = <Node>parents[i]
-                at = 0 if indices is None else indices[i]
-                g = <ndarray>gradients[i]
-                if into is not None and into[i] is g:
-                    continue             # the op has added to what was there
-                if parent.gradient is None:
-                    heappush(waiting, parent)
-                parent.receive(at, g)
-            g = None
-            gradients = None
-    finally:
-        for node in waiting:             # only after an error: leave no half-collected gradients behind
-            (<Node>node).gradient = None
+            parent = <Node>parents[i]
+            g = <ndarray>gradients[i]
+            if into is not None and into[i] is g:
+                continue                 # the op has added to what was there
+            if parent not in held:
+                heappush(waiting, parent)
+            receive(held, parent, 0 if indices is None else indices[i], g)
+        g, gradients, into = None, None, None        # references would keep gradients from being overwritten
     return 0
 
 
-cdef tuple collected(tuple parents, tuple indices, tuple needs):
+cdef tuple collected(dict held, tuple parents):
     """For each input the gradient already collected for it, if the sweep may add to it in place; None if there is none."""
     cdef int i
     cdef bint any_found = False
     cdef Node parent
     for i in range(len(parents)):
-        if parents[i] is not None and (<Node>parents[i]).gradient is not None:
+        if parents[i] is not None and parents[i] in held:
             any_found = True
     if not any_found:
         return None
     cdef list found = []
-    cdef ndarray held
+    cdef ndarray g
     for i in range(len(parents)):
         parent = <Node>parents[i]
-        held = None
-        if parent is not None and parent.n_outputs == 1 and parent.gradient is not None and parents.count(parent) == 1:
-            held = <ndarray>parent.gradient
-            if not sole_reference(held, 2):      # the parent's and ours
-                held = None
-        found.append(held)
+        g = None
+        if parent is not None and parent.n_outputs == 1 and parent in held and parents.count(parent) == 1:
+            g = <ndarray>held[parent]
+            if not sole_reference(g, 2):         # that of `held` and ours
+                g = None
+        found.append(g)
     return tuple(found)

@@ -8,7 +8,7 @@ from numpy cimport (
     NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_SIZE, PyArray_TYPE, import_array, ndarray,
 )
 
-from tinynet._variable cimport Variable, run, values, wrap
+from tinynet._variable cimport FLOATS, Variable, run, values, wrap
 from tinynet.ops.memory cimport Block, block_of, new_array, own_copy
 
 import numpy as np
@@ -19,6 +19,7 @@ from tinynet._variable import apply, arrays_of, as_dtype, empty, from_numpy, gra
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.ops import arithmetic, linear, reduction, shape as shapes
 from tinynet.ops.activation import ReLU, Sigmoid, Tanh
+from tinynet.random import draw
 
 import_array()
 
@@ -26,8 +27,6 @@ __all__ = [
     "Tensor", "apply", "arrays_of", "as_dtype", "cat", "empty", "enable_grad", "from_numpy", "grads_of", "is_grad_enabled",
     "no_grad", "set_grad_enabled", "tensor",
 ]
-
-cdef object FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 # ---- operands ---------------------------------------------------------------------------------------------------------
@@ -71,23 +70,39 @@ cdef object operand(object x, Tensor like, str op):
     return NotImplemented
 
 
-cdef object binary(object kind, str op, object a, object b):
-    """An elementwise op of two operands, at least one of which is a Tensor."""
+cdef tuple promoted(str op, object a, object b, bint floats):
+    """Two operands, at least one of which is a Tensor, as Tensors of one dtype; NotImplemented in place of what is no operand."""
     if not isinstance(a, Tensor):
         a = operand(a, <Tensor>b, op)
     else:
         b = operand(b, <Tensor>a, op)
     if a is NotImplemented or b is NotImplemented:
-        return NotImplemented
-    # An integer tensor beside a float takes the float's dtype; two integers follow NumPy; division gives floats.
+        return NotImplemented, NotImplemented
+    # An integer tensor beside a float takes the float's dtype; two integers follow NumPy, or become float32 if `floats`.
     da, db = (<object>values(<Tensor>a)).dtype, (<object>values(<Tensor>b)).dtype
     if da != db:
         common = da if da.kind == "f" else db if db.kind == "f" else np.result_type(da, db)
         a, b = (<Tensor>a).to(common), (<Tensor>b).to(common)
-    elif da.kind != "f" and (kind is arithmetic.Div or da.kind == "b"):
-        common = np.float32 if kind is arithmetic.Div else np.int64
+    elif da.kind != "f" and (floats or da.kind == "b"):
+        common = np.float32 if floats else np.int64
         a, b = (<Tensor>a).to(common), (<Tensor>b).to(common)
-    return run(kind(), (a, b))
+    return a, b
+
+
+cdef object binary(object kind, str op, object a, object b, ndarray out=None):
+    """An elementwise op of two operands; into `out`, if that fits."""
+    a, b = promoted(op, a, b, kind is arithmetic.Div)
+    return NotImplemented if a is NotImplemented else run(kind(), (a, b), out)
+
+
+cdef object in_place(Tensor t, str op, object kind, object other):
+    """t = kind(t, other) in t's memory.  Recorded, the operands are saved, so the result is made beside them and then copied."""
+    t.check_write(op)
+    cdef bint recorded = is_grad_enabled() and (t.node is not None or (isinstance(other, Tensor) and (<Tensor>other).node is not None))
+    result = binary(kind, op, t.old(other), other, None if recorded else values(t))
+    if result is NotImplemented:
+        raise DTypeError(f"{op}: other must be a Tensor or a number; got {type(other).__name__}")
+    return t.write(op, result)
 
 
 cdef object compare(object ufunc, str op, Tensor a, object b):
@@ -212,12 +227,12 @@ cdef class Tensor(Variable):
     def __matmul__(self, other):
         if not isinstance(other, (Tensor, np.ndarray)):
             return NotImplemented
-        return run(linear.MatMul(), (self, operand(other, self, "matmul")))
+        return run(linear.MatMul(), promoted("matmul", self, other, True))
 
     def __rmatmul__(self, other):
         if not isinstance(other, (Tensor, np.ndarray)):
             return NotImplemented
-        return run(linear.MatMul(), (operand(other, self, "matmul"), self))
+        return run(linear.MatMul(), promoted("matmul", other, self, True))
 
     def __hash__(self):                          # by identity, though == compares elements
         return <Py_ssize_t><void*>self >> 4
@@ -375,19 +390,19 @@ cdef class Tensor(Variable):
 
     def add_(self, other, *, alpha=1):
         """self += alpha * other"""
-        return self.write("add_", self.old(other) + (other if alpha == 1 else alpha * other))
+        return in_place(self, "add_", arithmetic.Add, other if alpha == 1 else alpha * other)
 
     def sub_(self, other, *, alpha=1):
         """self -= alpha * other"""
-        return self.write("sub_", self.old(other) - (other if alpha == 1 else alpha * other))
+        return in_place(self, "sub_", arithmetic.Sub, other if alpha == 1 else alpha * other)
 
     def mul_(self, other):
         """self *= other"""
-        return self.write("mul_", self.old(other) * other)
+        return in_place(self, "mul_", arithmetic.Mul, other)
 
     def div_(self, other):
         """self /= other"""
-        return self.write("div_", self.old(other) / other)
+        return in_place(self, "div_", arithmetic.Div, other)
 
     def relu_(self):
         """self = max(self, 0)"""
@@ -395,11 +410,11 @@ cdef class Tensor(Variable):
 
     def zero_(self):
         """Set every element to 0."""
-        return self.write("zero_", wrap(own_copy(np.zeros_like(values(self))), None, 0))
+        return self.fill("zero_", 0)
 
     def fill_(self, value):
         """Set every element to `value`."""
-        return self.write("fill_", wrap(own_copy(np.full_like(values(self), value)), None, 0))
+        return self.fill("fill_", value)
 
     def copy_(self, source):
         """Take over the values of `source`, broadcast and converted to this tensor's dtype."""
@@ -410,13 +425,11 @@ cdef class Tensor(Variable):
 
     def uniform_(self, a=0.0, b=1.0, generator=None):
         """Fill with numbers drawn uniformly from [a, b)."""
-        from tinynet.random import draw
-        return self.write("uniform_", wrap(own_copy(draw(generator).uniform(a, b, self.shape).astype(self.dtype)), None, 0))
+        return self.fill("uniform_", draw(generator).uniform(a, b, self.shape))
 
     def normal_(self, mean=0.0, std=1.0, generator=None):
         """Fill with numbers drawn from the normal distribution of that mean and standard deviation."""
-        from tinynet.random import draw
-        return self.write("normal_", wrap(own_copy(draw(generator).normal(mean, std, self.shape).astype(self.dtype)), None, 0))
+        return self.fill("normal_", draw(generator).normal(mean, std, self.shape))
 
     def __iadd__(self, other):
         return self.add_(other)
@@ -475,6 +488,8 @@ cdef object plain_index(object index):
         return tuple([plain_index(i) for i in index])
     if isinstance(index, Tensor):
         return np.asarray(values(<Tensor>index))
+    if isinstance(index, slice):             # a tensor in it may change before backward
+        return slice(*[None if v is None else v.__index__() for v in (index.start, index.stop, index.step)])
     if isinstance(index, list):
         return np.asarray(index, None if index else np.intp)
     return index

@@ -13,7 +13,7 @@ from numpy cimport (
 
 from tinynet._grad_mode cimport is_grad_enabled
 from tinynet._graph cimport Leaf, Node, Op, record, sweep
-from tinynet.ops.memory cimport Block, block_of, is_view, new_array, own_copy, wrap_external
+from tinynet.ops.memory cimport Block, block_of, is_view, new_array, outline, own_copy, touch, wrap_external
 
 import numpy as np
 
@@ -29,9 +29,10 @@ cdef extern from *:
 
 import_array()
 
-cdef object FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 cdef type tensor_class                          # Tensor: what operations return
-cdef tuple NO_DATA = (None,)
+cdef object LATER = object()                    # given as data: `wrap` puts the array in
+cdef tuple NO_DATA = (LATER,)
 
 
 def set_tensor_class(type kind not None):
@@ -53,8 +54,11 @@ cdef Variable wrap(ndarray array, Node node, int index):
     return t
 
 
-cdef object run(Op op, tuple inputs):
-    """op on the inputs (Tensors or None): its output as a Tensor, or a tuple of them."""
+cdef object run(Op op, tuple inputs, ndarray out=None):
+    """op on the inputs (Tensors, or None where the op allows it): its output as a Tensor, or a tuple of them.
+
+    `out` is where the op may put its result instead of a new array.
+    """
     cdef Py_ssize_t n = len(inputs), i
     cdef list arrays = [], parents = [], needs = [], indices = None
     cdef bint record_it = False, recording = is_grad_enabled()
@@ -62,7 +66,7 @@ cdef object run(Op op, tuple inputs):
     cdef Node node = None
     for i in range(n):
         x = inputs[i]
-        if x is None:
+        if x is None and i < len(op.arguments) and op.arguments[i] in op.optional:
             arrays.append(None)
             parents.append(None)
             needs.append(False)
@@ -84,10 +88,12 @@ cdef object run(Op op, tuple inputs):
             parents.append(None)
             needs.append(False)
     op.needs = tuple(needs)
-    result = op.forward(tuple(arrays), None)
+    result = op.forward(tuple(arrays), out)
     if isinstance(result, tuple):
         if record_it:
             node = record(op, tuple(parents), None if indices is None else tuple(indices), len(result))
+        for array in result:
+            mark_view(arrays, array)
         return tuple([wrap(result[i], node, i) for i in range(len(result))])
     if record_it:
         node = record(op, tuple(parents), None if indices is None else tuple(indices), 1)
@@ -100,7 +106,7 @@ cdef int mark_view(list arrays, ndarray result) except -1:
     cdef Block block
     if is_view(result):
         block = block_of(result)
-        if block is not None and block_of(<ndarray>arrays[0]) is block:
+        if block is not None and arrays[0] is not None and block_of(<ndarray>arrays[0]) is block:
             block.has_view = True
     return 0
 
@@ -141,7 +147,7 @@ cdef class Variable:
             self._array = values(<Variable>data)
         elif isinstance(data, np.ndarray):
             self._array = checked_external(data)
-        elif data is not None:                   # None: `wrap` fills the array in
+        elif data is not LATER:
             self._array = values(<Variable>tensor(data))
         if requires_grad:
             self.requires_grad = True
@@ -183,7 +189,6 @@ cdef class Variable:
 
     @requires_grad.setter
     def requires_grad(self, value):
-        cdef Leaf leaf
         if self.node is not None and not isinstance(self.node, Leaf):
             if not value:
                 raise GraphError("requires_grad: only a leaf can be set; this tensor is the result of "
@@ -194,10 +199,11 @@ cdef class Variable:
         elif self.node is None:
             if self.dtype not in FLOATS:
                 raise DTypeError(f"requires_grad: dtype must be float32 or float64; got {self.dtype}")
-            leaf = Leaf.__new__(Leaf)
-            leaf.n_outputs = 1
-            leaf.like = values(self)
-            self.node = leaf
+            if self.leaf is None:
+                self.leaf = Leaf.__new__(Leaf)
+                self.leaf.n_outputs = 1
+                self.leaf.like = outline(values(self))
+            self.node = self.leaf
 
     def requires_grad_(self, requires_grad=True):
         """Set `requires_grad` and return the tensor."""
@@ -217,38 +223,33 @@ cdef class Variable:
     @property
     def grad(self):
         """The gradient that `backward` has accumulated in this leaf: a Tensor of the same shape and dtype, or None."""
-        if not isinstance(self.node, Leaf):
+        if self.leaf is None or self.leaf.grad is None:
             return None
-        cdef Leaf leaf = <Leaf>self.node
-        if leaf.grad is None:
-            return None
-        if leaf.wrapped is None:
-            leaf.wrapped = wrap(leaf.grad, None, 0)
-        return leaf.wrapped
+        if self.leaf.wrapped is None:
+            self.leaf.wrapped = wrap(self.leaf.grad, None, 0)
+        return self.leaf.wrapped
 
     @grad.setter
     def grad(self, value):
-        cdef Leaf leaf
-        if not isinstance(self.node, Leaf):
+        if self.leaf is None:
             if value is None:
                 return
             raise GraphError("grad: only a leaf that requires a gradient has one to set")
-        leaf = <Leaf>self.node
         if value is not None:
             if not isinstance(value, Variable):
                 raise DTypeError(f"grad: must be a Tensor or None; got {type(value).__name__}")
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ShapeError(f"grad: must have shape {self.shape} and dtype {self.dtype}; "
                                  f"got {value.shape} and {value.dtype}")
-        leaf.wrapped = value
-        leaf.grad = values(<Variable>value) if value is not None else None
+        self.leaf.wrapped = value
+        self.leaf.grad = values(<Variable>value) if value is not None else None
 
     @property
     def data(self):
         """The same values without the graph: `detach`.
 
-        Assigned to, the tensor takes over the memory of another one, of any shape and dtype, and loses its gradient;
-        graphs that were recorded before keep the old memory.  Only a leaf can be assigned to.
+        Assigned to, the tensor takes over the memory of another one, of any shape and dtype; a gradient of another shape or
+        dtype is dropped.  Graphs that were recorded before keep the old memory.  Only a leaf can be assigned to.
         """
         return self.detach()
 
@@ -258,12 +259,18 @@ cdef class Variable:
             raise DTypeError(f"data: must be a Tensor; got {type(value).__name__}")
         if not self.is_leaf:
             raise GraphError(f"data: only a leaf can be assigned to; this tensor is the result of {self.node.name}")
-        wanted = self.requires_grad
-        if wanted and value.dtype not in FLOATS:
+        if self.requires_grad and value.dtype not in FLOATS:
             raise DTypeError(f"data: must be float32 or float64 for a tensor that requires a gradient; got {value.dtype}")
-        self.node = None
         self._array = values(<Variable>value)
-        self.requires_grad = wanted              # a new leaf: a graph of before holds the old one
+        if self.leaf is not None:
+            self.leaf.like = outline(self._array)
+            if self.leaf.grad is not None and (value.shape != self.grad.shape or value.dtype != self.grad.dtype):
+                self.leaf.grad = self.leaf.wrapped = None
+
+    @property
+    def _is_saved(self):
+        """Whether an op keeps this memory for its backward, or did."""
+        return block_of(values(self)).is_saved
 
     @property
     def _version(self):
@@ -334,7 +341,7 @@ cdef class Variable:
         return (<object>values(self)).view()
 
     def __array__(self, dtype=None, copy=None):
-        a = self.detach().numpy()
+        a = self.numpy()
         if dtype is not None and np.dtype(dtype) != a.dtype:
             if copy is False:
                 raise ValueError(f"__array__: a conversion from {a.dtype} to {dtype} needs a copy")
@@ -377,28 +384,54 @@ cdef class Variable:
 
     # -- written in place --
 
+    cdef int check_write(self, str op) except -1:
+        """Whether this tensor's memory may be changed in place."""
+        if is_grad_enabled() and self.node is not None and isinstance(self.node, Leaf):
+            raise GraphError(f"{op}: a leaf that requires a gradient cannot be changed in place; do it within no_grad()")
+        if not (<object>values(self)).flags.writeable:
+            raise ArgumentError(f"{op}: the tensor must be writable; got read-only memory")
+        return 0
+
+    cdef int check_views(self, str op, Node node) except -1:
+        """Whether a write by which history `node` comes or goes may happen: views of this memory would keep a wrong one."""
+        if is_grad_enabled() and node is not None and block_of(values(self)).has_view:
+            raise NotImplementedError(f"{op}: a recorded write to a tensor of which there are views, or through a view, "
+                                      "is not supported; write to a copy (.clone())")
+        return 0
+
+    cdef object fill(self, str op, object value):
+        """Give all elements values that belong to no graph: a number or an array."""
+        self.check_write(op)
+        self.check_views(op, self.node)
+        cdef ndarray a = values(self)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                (<object>a)[...] = value
+        except (OverflowError, ValueError):
+            raise ArgumentError(f"{op}: value must fit into {self.dtype}; got {value!r}") from None
+        touch(a)
+        if is_grad_enabled():
+            self.node = None                     # cut off: what is there now depends on nothing
+        return self
+
     cdef object write(self, str op, object result):
         """Put the values of `result` (a Tensor) into this tensor's memory; it takes over the result's place in the graph.
 
         A constant written over a recorded tensor cuts it off: it requires no gradient any more.
         """
+        self.check_write(op)
         cdef ndarray a = values(self), b = values(<Variable>result)
-        cdef Block block = block_of(a)
         cdef Variable other = <Variable>result
-        if is_grad_enabled():
-            if self.node is not None and isinstance(self.node, Leaf):
-                raise GraphError(f"{op}: a leaf that requires a gradient cannot be changed in place; do it within no_grad()")
-            if (self.node is not None or other.node is not None) and block.has_view:
-                raise NotImplementedError(f"{op}: a recorded write to a tensor of which there are views, or through a view, "
-                                          "is not supported; write to a copy (.clone())")
-        if not (<object>a).flags.writeable:
-            raise ArgumentError(f"{op}: the tensor must be writable; got read-only memory")
+        self.check_views(op, self.node if other.node is None else other.node)
+        if is_grad_enabled() and isinstance(other.node, Leaf):
+            other = result.clone()               # this tensor depends on the leaf; it is not the leaf
         if (<object>a).shape != (<object>b).shape:
             raise ShapeError(f"{op}: the result must have the tensor's shape {self.shape}; got {result.shape}")
         if (<object>a).dtype != (<object>b).dtype:
             raise DTypeError(f"{op}: the result must have the tensor's dtype {self.dtype}; got {result.dtype}")
-        PyArray_CopyInto(a, b)
-        block.version += 1
+        if a is not b:
+            PyArray_CopyInto(a, b)
+        touch(a)
         if is_grad_enabled() and not (self.node is None and other.node is None):
             self.node, self.index = other.node, other.index
         return self
@@ -414,7 +447,11 @@ cdef class Variable:
     # -- copies --
 
     def __copy__(self):
-        return wrap(values(self), self.node, self.index)
+        cdef Variable t = tensor_class.__new__(type(self), self)
+        t.node, t.index, t.leaf = self.node, self.index, self.leaf
+        if hasattr(self, "__dict__"):
+            t.__dict__.update(self.__dict__)
+        return t
 
     def __deepcopy__(self, memo):
         cdef Variable t
@@ -452,6 +489,15 @@ cpdef object as_dtype(str op, object dtype):
     return d
 
 
+cdef object without_graph(object data):
+    """Nested lists of tensors as nested lists of arrays."""
+    if isinstance(data, Variable):
+        return values(<Variable>data)
+    if isinstance(data, (list, tuple)) and data and isinstance(data[0], (Variable, list, tuple)):
+        return [without_graph(item) for item in data]
+    return data
+
+
 def tensor(data, dtype=None, requires_grad=False):
     """A new tensor with a copy of `data`.
 
@@ -479,7 +525,7 @@ def tensor(data, dtype=None, requires_grad=False):
         source = data
     else:
         try:
-            source = np.asarray(data)
+            source = np.asarray(without_graph(data))
         except ValueError as error:
             raise ShapeError(f"tensor: data must be a number or nested sequences of equal lengths; got {error}") from None
         if dtype is None and source.dtype == np.float64 and not isinstance(data, np.generic):
@@ -538,4 +584,4 @@ def arrays_of(params):
 
 def grads_of(params):
     """The gradient arrays of a sequence of leaves; None where there is none."""
-    return [(<Leaf>(<Variable?>p).node).grad if isinstance((<Variable?>p).node, Leaf) else None for p in params]
+    return [(<Variable?>p).leaf.grad if (<Variable?>p).leaf is not None else None for p in params]

@@ -57,8 +57,8 @@ class Generator:
 
     def next_call(self) -> tuple[int, int]:
         """The pair (seed, call number) that the next draw is a function of; counts the call."""
-        self._calls += 1
-        return self._seed, self._calls
+        self._calls = call = self._calls + 1
+        return self._seed, call
 
     def numpy(self) -> np.random.Generator:
         """A NumPy generator for the next draw (Philox, keyed by the seed, counting from the call number)."""

@@ -13,7 +13,7 @@ the mean over all values, and for equal sizes this is the paper's formula.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,10 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> dict[str, tu
     """
     if not isinstance(model, Module):
         raise DTypeError(f"population_statistics: model must be a Module; got {type(model).__name__}")
+    if not isinstance(batches, Iterable) or isinstance(batches, (str, bytes, Mapping)):
+        raise DTypeError(
+            f"population_statistics: batches must be an iterable of batches; got {type(batches).__name__}"
+        )
     layers = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
     if not layers:
         raise ArgumentError(

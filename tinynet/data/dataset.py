@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinynet._check import real
 from tinynet._tensor import Tensor, from_numpy
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 
@@ -162,17 +163,18 @@ class ImageDataset(ArrayDataset):
 
         Raises
         ------
-        ArgumentError
-            If the threshold lies outside [0, 1).
+        DTypeError, ArgumentError
+            If the threshold is no number or lies outside [0, 1).
         """
         rows = self.images.reshape(len(self), -1)  # (N, 784)
         if binary_threshold is None:
             scaled = rows.astype(np.float32)
             scaled /= 255  # in float32: correctly rounded, as is the quotient in float64 rounded to float32
             return scaled
-        if not 0 <= binary_threshold < 1:
-            raise ArgumentError(f"flat: binary_threshold must lie in [0, 1); got {binary_threshold!r}")
-        least = int(np.argmax(np.arange(256) / 255.0 > binary_threshold))  # the smallest pixel above it
+        threshold = real("flat", "binary_threshold", binary_threshold)
+        if not 0 <= threshold < 1:
+            raise ArgumentError(f"flat: binary_threshold must be a number in [0, 1); got {threshold!r}")
+        least = int(np.argmax(np.arange(256) / 255.0 > threshold))  # the smallest pixel above it
         return (rows >= least).astype(np.float32)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinynet._check import boolean
 from tinynet.data.dataset import ImageDataset
 from tinynet.errors import DataError
 
@@ -30,6 +31,8 @@ class Digits(ImageDataset):
 
     Raises
     ------
+    DTypeError
+        If `train` is no bool.
     DataError
         If scikit-learn is not installed.
 
@@ -39,6 +42,7 @@ class Digits(ImageDataset):
     """
 
     def __init__(self, train: bool = True) -> None:
+        train = boolean("Digits", "train", train)
         try:
             from sklearn.datasets import load_digits
         except ImportError as error:

@@ -1,7 +1,8 @@
 """Fetching a published file: checked, bounded, and never silent for long.
 
-A mirror that cannot be reached or falls silent ends the attempt, because the network is then missing rather
-than the mirror; a mirror that answers with an error or with other bytes is passed over for the next one.
+A mirror that cannot be reached, falls silent or is too slow ends the attempt, because the network is then
+missing rather than the mirror; a mirror that answers with an error or with other bytes is passed over for the
+next one.
 The transfer runs in a thread of its own, since name resolution has no timeout and cannot be interrupted by
 Ctrl-C otherwise.
 """
@@ -13,11 +14,15 @@ import queue
 import sys
 import threading
 from dataclasses import dataclass
+from time import monotonic
 
 from tinynet.errors import DataError
 
 TIMEOUT = 3.0  # seconds to wait for a connection, and for every further piece
 PIECE = 1 << 16  # bytes; a line that does not bring this much in TIMEOUT counts as silent
+SHOW_EVERY = 5.0  # seconds after which progress is printed, even if less than a tenth has come
+PATIENCE = 10.0  # seconds after which a transfer is given up if it is slower than
+SLOWEST = 100_000  # bytes per second, on average since it began: MNIST would take two minutes
 _USER_AGENT = "tinynet"
 
 
@@ -94,7 +99,8 @@ def _transfer(url: str, size: int) -> bytes:
     stop = threading.Event()
     threading.Thread(target=_worker, args=(url, size, pieces, stop), daemon=True).start()
     content = bytearray()
-    shown = 0
+    tenths = 0
+    start = printed = monotonic()
     try:
         while True:
             try:
@@ -106,9 +112,15 @@ def _transfer(url: str, size: int) -> bytes:
             if piece is None:
                 return bytes(content)
             content += piece
-            if (tenths := 10 * len(content) // size) > shown and size > PIECE:
-                shown = tenths
-                print(f"tinynet: {10 * tenths} %", file=sys.stderr, flush=True)
+            now, before, tenths = monotonic(), tenths, 10 * len(content) // size
+            if (tenths > before and size > PIECE) or now - printed >= SHOW_EVERY:
+                printed = now
+                print(f"tinynet: {100 * len(content) // size} %", file=sys.stderr, flush=True)
+            if now - start >= PATIENCE and len(content) < SLOWEST * (now - start):
+                rate = len(content) / (now - start) / 1000
+                raise TimeoutError(
+                    f"given up after {now - start:.0f} s: {rate:.0f} kB/s, below {SLOWEST / 1000:g} kB/s"
+                )
     finally:
         stop.set()
 

@@ -11,36 +11,40 @@ slice of the order, one gather per array, and nothing else.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
+from tinynet import random
+from tinynet._check import boolean, integer, refuse
 from tinynet._tensor import Tensor, from_numpy
-from tinynet.data.dataset import ArrayDataset, Dataset, IndexArray, collate
+from tinynet.data.dataset import ArrayDataset, IndexArray, collate
 from tinynet.errors import ArgumentError, DataError, DTypeError
 
 # The counter's upper word, "dataset": with an equal key, tinynet.Generator draws other numbers.
 _STREAM = 0x6461746173657400
-_UNSUPPORTED = [
-    "sampler",
-    "batch_sampler",
-    "collate_fn",
-    "pin_memory",
-    "timeout",
-    "worker_init_fn",
-    "multiprocessing_context",
-    "prefetch_factor",
-    "persistent_workers",
-    "pin_memory_device",
-    "in_order",
-]
+_TORCH_DEFAULTS: dict[str, object] = {  # options of torch.utils.data.DataLoader that have one value here
+    "sampler": None,
+    "batch_sampler": None,
+    "collate_fn": None,
+    "pin_memory": False,
+    "timeout": 0,
+    "worker_init_fn": None,
+    "multiprocessing_context": None,
+    "prefetch_factor": None,
+    "persistent_workers": False,
+    "pin_memory_device": "",
+    "in_order": True,
+}
 
 
-class _HasSeed(Protocol):
-    @property
-    def seed(self) -> int: ...
+class Samples(Protocol):
+    """What can be loaded: a `Dataset`, and anything else with a length and items, such as a list."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class DataLoader:
@@ -48,12 +52,12 @@ class DataLoader:
 
     Each ``iter()`` starts the next epoch, counted from 0; `set_epoch` chooses another.  A batch of a
     `TensorDataset` (or of an image data set) is a tuple of Tensors (B, ...), one per array; that of another
-    `Dataset` has the form of a sample, stacked by `collate`.  A batch owns its memory.
+    data set has the form of a sample, stacked by `collate`.  A batch owns its memory.
 
     Parameters
     ----------
-    dataset : Dataset
-        What to iterate over; at least one sample.
+    dataset : Dataset, or any object with ``__len__`` and ``__getitem__(index)``
+        What to iterate over, a list of samples for example; at least one sample.
     batch_size : int, default 1
         B, positive.  The last batch of an epoch may be smaller.
     shuffle : bool, default False
@@ -67,19 +71,23 @@ class DataLoader:
         labels)``; for samples that are no tuples, with the one batch).  It returns an array or a tuple of
         arrays, which take the place of its arguments.  It should depend on its arguments only; otherwise
         order and resumption are no longer reproducible.
-    seed : int in [0, 2**64), default 0
-        Key of the order.
+    seed : int in [0, 2**64), optional
+        Key of the order.  Without it (and without `generator`) the seed of the default generator, which
+        `tinynet.manual_seed` sets and which is 0 before, is read once, here: the order stays a function of
+        seed and epoch, and a later `manual_seed` does not change it.
     generator : tinynet.Generator, optional
-        Takes the seed from ``generator.seed``, read once, here; the generator's own state does not move.
+        Takes the seed from ``generator.seed`` instead, read once, here; no generator's state moves.
+    **unsupported
+        The other options of ``torch.utils.data.DataLoader``, with their defaults only.
 
     Raises
     ------
     DTypeError, ArgumentError
-        If an argument is of the wrong type or value.
+        If an argument is of the wrong type or value, or if `seed` and `generator` are both given.
     DataError
         If the data set is empty.
     NotImplementedError
-        For ``num_workers > 0`` and for the other options of ``torch.utils.data.DataLoader``.
+        For ``num_workers > 0``, ``batch_size=None`` and other values of the options named last.
 
     Notes
     -----
@@ -97,40 +105,43 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Samples,
         batch_size: int = 1,
-        shuffle: bool = False,
+        shuffle: bool | None = False,
         *,
         drop_last: bool = False,
         num_workers: int = 0,
         transform: Callable[..., Any] | None = None,
-        seed: int = 0,
-        generator: _HasSeed | None = None,
+        seed: int | None = None,
+        generator: random.Generator | None = None,
         **unsupported: object,
     ) -> None:
         for option in unsupported:
-            if option in _UNSUPPORTED:
-                raise NotImplementedError(f"DataLoader: {option} is not supported")
-            raise TypeError(f"DataLoader: got an unexpected keyword argument {option!r}")
-        if not isinstance(dataset, Dataset):
-            raise DTypeError(
-                f"DataLoader: dataset must be a tinynet.data.Dataset; got {type(dataset).__name__}"
-            )
-        if num_workers != 0:
+            if option not in _TORCH_DEFAULTS:
+                raise TypeError(f"DataLoader: got an unexpected keyword argument {option!r}")
+        given = {option: (value, (_TORCH_DEFAULTS[option],)) for option, value in unsupported.items()}
+        refuse("DataLoader", num_workers=(num_workers, (0,)), **given)
+        if batch_size is None:
             raise NotImplementedError(
-                f"DataLoader: num_workers must be 0, others are not supported; got {num_workers!r}"
+                "DataLoader: batch_size must be a positive int, the rest is not supported; got None"
             )
+        self._samples = _length(dataset)
+        if generator is not None and not isinstance(generator, random.Generator):
+            raise DTypeError(f"DataLoader: generator must be a tinynet.Generator or None; got {generator!r}")
+        if generator is not None and seed is not None:
+            raise ArgumentError(f"DataLoader: seed must be None where a generator is given; got {seed!r}")
         if transform is not None and not callable(transform):
             raise DTypeError(
                 f"DataLoader: transform must be callable or None; got {type(transform).__name__}"
             )
         self.dataset = dataset
-        self.batch_size = _integer("DataLoader", "batch_size", batch_size, 1)
-        self.shuffle = bool(shuffle)
-        self.drop_last = bool(drop_last)
+        self.batch_size = integer("DataLoader", "batch_size", batch_size, 1)
+        self.shuffle = shuffle is not None and boolean("DataLoader", "shuffle", shuffle)  # None as in PyTorch
+        self.drop_last = boolean("DataLoader", "drop_last", drop_last)
         self.transform = transform
-        self.seed = _integer("DataLoader", "seed", seed if generator is None else generator.seed, 0)
-        self._samples = len(dataset)
+        if seed is None:
+            seed = (random.default_generator if generator is None else generator).seed
+        self.seed = _word("DataLoader", "seed", seed)
         if self._samples == 0:
             raise DataError("DataLoader: dataset must hold at least one sample; got an empty one")
         if self.drop_last and self._samples < self.batch_size:
@@ -173,7 +184,7 @@ class DataLoader:
         DTypeError, ArgumentError
             If `epoch` is no integer or negative.
         """
-        self._place(_integer("set_epoch", "epoch", epoch, 0), 0)
+        self._place(_word("set_epoch", "epoch", epoch), 0)
 
     def order(self, epoch: int) -> IndexArray:
         """Return the indices of the samples in the order of an epoch.
@@ -188,7 +199,7 @@ class DataLoader:
         numpy.ndarray of shape (N,), intp
             A permutation of 0..N-1, the identity without `shuffle`.
         """
-        epoch = _integer("order", "epoch", epoch, 0)
+        epoch = _word("order", "epoch", epoch)
         if not self.shuffle:
             return np.arange(self._samples, dtype=np.intp)
         key = np.array([self.seed, epoch], dtype=np.uint64)
@@ -223,6 +234,8 @@ class DataLoader:
             changed then.
         """
         own = self.state_dict()
+        if not isinstance(state, dict):
+            raise DataError(f"load_state_dict: state must be a dict; got {type(state).__name__}")
         if state.keys() != own.keys():
             raise DataError(f"load_state_dict: state must have the keys {list(own)}; got {list(state)}")
         for key in ("samples", "batch_size", "shuffle", "drop_last"):
@@ -232,7 +245,7 @@ class DataLoader:
                 )
         try:
             seed, epoch, batch = (
-                _integer("load_state_dict", key, state[key], 0) for key in ("seed", "epoch", "batch")
+                _word("load_state_dict", key, state[key]) for key in ("seed", "epoch", "batch")
             )
         except (DTypeError, ArgumentError) as error:
             raise DataError(str(error)) from error
@@ -285,11 +298,22 @@ def _tensors(batch: Any) -> Any:
     )
 
 
-def _integer(operation: str, name: str, value: object, least: int) -> int:
-    """Return `value` as int if it is an integer (NumPy's too, no bool) in [least, 2**64)."""
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise DTypeError(f"{operation}: {name} must be an integer; got {value!r}")
-    number = operator.index(value)
-    if not least <= number < 2**64:
-        raise ArgumentError(f"{operation}: {name} must be an integer >= {least} and < 2**64; got {number}")
+def _length(dataset: Samples) -> int:
+    """Return the number of samples of what has a length and items."""
+    try:
+        if hasattr(dataset, "__getitem__"):
+            return len(dataset)
+    except TypeError:  # a class, an array of shape ()
+        pass
+    raise DTypeError(
+        "DataLoader: dataset must have __len__ and __getitem__, as a tinynet.data.Dataset has; "
+        f"got {type(dataset).__name__}"
+    )
+
+
+def _word(operation: str, name: str, value: object) -> int:
+    """Return `value` as an int in [0, 2**64)."""
+    number = integer(operation, name, value, 0)
+    if number >= 2**64:
+        raise ArgumentError(f"{operation}: {name} must be an int in [0, 2**64); got {number}")
     return number

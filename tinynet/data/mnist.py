@@ -8,15 +8,17 @@ examples.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from tinynet._check import boolean
 from tinynet.data.dataset import ImageDataset
 from tinynet.data.download import DownloadError, Published, fetch
 from tinynet.data.idx import read_idx
-from tinynet.errors import DataError
+from tinynet.errors import DataError, DTypeError
 from tinynet.io.atomic import atomic_write
 
 SIDE = 28  # pixels
@@ -45,9 +47,8 @@ class _IdxImages(ImageDataset):
         train: bool = True,
         *,
         download: bool = True,
-        offline: bool = False,
     ) -> None:
-        images_path, labels_path = self.require(root, train, download=download and not offline)
+        images_path, labels_path = self.require(root, train, download=download)
         images = read_idx(images_path, 3)
         labels = read_idx(labels_path, 1)
         if images.shape[1:] != (SIDE, SIDE):
@@ -85,11 +86,20 @@ class _IdxImages(ImageDataset):
 
         Raises
         ------
+        DTypeError
+            If an argument is of another type.
         MissingDataError
-            If a file is nowhere and could not be downloaded.
+            If a file is nowhere and could not be downloaded, or if there is no folder to look in.
         """
-        bases = search_folders(root)
-        names = _FILES[bool(train)]
+        operation = cls.__name__
+        names = _FILES[boolean(operation, "train", train)]
+        download = boolean(operation, "download", download)
+        bases = search_folders(root, operation)
+        if not bases:
+            raise MissingDataError(
+                f"{operation}: there must be a folder to look in; got none: no root, no TINYNET_DATA, and no "
+                f"home directory for a cache.  Set TINYNET_DATA to the folder that holds {cls.NAME}/"
+            )
         for base in bases:
             for folder in cls._folders(base):
                 images, labels = (_find(folder, name) for name in names)
@@ -106,7 +116,7 @@ class _IdxImages(ImageDataset):
             except DownloadError as error:
                 reason = f"the download failed: {error}"
         raise MissingDataError(
-            f"{cls.__name__}: {names[0]} and {names[1]} (plain or .gz) must be in a folder searched; "
+            f"{operation}: {names[0]} and {names[1]} (plain or .gz) must be in a folder searched; "
             f"got no such pair in {', '.join(str(base / cls.NAME) for base in bases)}, and {reason}. "
             f"Put both files into {target}, or set TINYNET_DATA to the folder that holds {cls.NAME}/"
         )
@@ -126,7 +136,7 @@ class MNIST(_IdxImages):
     ``mnist`` (or torchvision's ``MNIST/raw``) of `root`, of the folder in the environment variable
     TINYNET_DATA (empty means unset) and of the user cache ($XDG_CACHE_HOME/tinynet, else ~/.cache/tinynet).
     Missing files are downloaded into the first of these, with progress on stderr, and checked against their
-    published size, MD5 and SHA-256.  A network that does not answer costs 3 s.
+    published size, MD5 and SHA-256.  A network that does not answer costs 3 s, one that is too slow 10 s.
 
     Parameters
     ----------
@@ -135,12 +145,12 @@ class MNIST(_IdxImages):
     train : bool, default True
         The training or the test examples.
     download : bool, default True
-        Download missing files.
-    offline : bool, default False
-        Never touch the network, whatever `download` says.
+        Download missing files; False never touches the network.
 
     Raises
     ------
+    DTypeError
+        If an argument is of another type.
     MissingDataError
         If the files are nowhere and could not be downloaded; the message says which files to put where.  A
         DataError.
@@ -244,26 +254,41 @@ class FashionMNIST(_IdxImages):
     )
 
 
-def search_folders(root: str | os.PathLike[str] | None = None) -> list[Path]:
-    """Return the folders in which data sets are looked for: `root`, $TINYNET_DATA, the user cache."""
+def search_folders(
+    root: str | os.PathLike[str] | None = None, operation: str = "search_folders"
+) -> list[Path]:
+    """Return the folders in which data sets are looked for: `root`, $TINYNET_DATA, the user cache.
+
+    A user without a home directory (as in many containers) has no cache unless $XDG_CACHE_HOME names it.
+    `operation` is the name that error messages begin with.
+    """
+    if root is not None and not isinstance(root, (str, os.PathLike)):
+        raise DTypeError(f"{operation}: root must be str, os.PathLike or None; got {root!r}")
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    named = {"root": root, "TINYNET_DATA": os.environ.get("TINYNET_DATA") or None}
     folders = []
-    if root is not None:
-        folders.append(Path(root).expanduser())
-    if variable := os.environ.get("TINYNET_DATA"):
-        folders.append(Path(variable).expanduser())
-    cache = os.environ.get("XDG_CACHE_HOME")
-    folders.append((Path(cache) if cache else Path.home() / ".cache") / "tinynet")
+    for name, folder in named.items():
+        if folder is not None:
+            try:
+                folders.append(Path(folder).expanduser())
+            except RuntimeError as error:
+                raise DataError(
+                    f"{operation}: {name} must be a folder; got {str(folder)!r}: {error}"
+                ) from error
+    with suppress(RuntimeError):
+        folders.append(Path(cache).expanduser() / "tinynet")
     return folders
 
 
 def _find(folder: Path, name: str) -> Path | None:
     """Return the file of this published name in `folder`, plain or .gz, or None."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    # os.path: where a folder may not be entered, Path.is_file raises.
+    return next((path for path in (folder / name, folder / f"{name}.gz") if os.path.isfile(path)), None)
 
 
 def _download(file: Published, mirrors: tuple[str, ...], folder: Path) -> None:
     """Fetch a published file and put it, complete and checked, into `folder`."""
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if os.path.exists(parent))
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise DownloadError(f"{existing} must be a folder that can be written to")
     content = fetch(file, mirrors)

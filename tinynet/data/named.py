@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 
+from tinynet._check import boolean
 from tinynet.data.dataset import ImageDataset
 from tinynet.data.digits import Digits
 from tinynet.data.mnist import MNIST, FashionMNIST, MissingDataError
@@ -52,11 +53,13 @@ def load(
 
     Raises
     ------
-    ArgumentError
-        If there is no data set of this name.
+    DTypeError, ArgumentError
+        If there is no data set of this name, or another argument is of the wrong type.
     DataError
         If a file is damaged; if files are missing and `fallback` is False (`MissingDataError`).
     """
+    train, offline = boolean("load", "train", train), boolean("load", "offline", offline)
+    fallback = boolean("load", "fallback", fallback)
     if name == "digits":
         return Digits(train)
     if name not in NAMES:
@@ -65,7 +68,7 @@ def load(
     try:
         for part in (True, False):
             kind.require(root, part, download=not offline)
-        return kind(root, train, offline=True)
+        return kind(root, train, download=False)
     except MissingDataError as error:
         if not fallback:
             raise

@@ -18,8 +18,8 @@ from tinynet.experiments.measure import (
     evaluate,
     steps_to_accuracy,
 )
-from tinynet.experiments.results import plain, write_csv, write_json
-from tinynet.experiments.training import endless, train
+from tinynet.experiments.results import write_csv, write_json
+from tinynet.experiments.training import train
 
 __all__ = [
     "PERCENTILES",
@@ -28,10 +28,8 @@ __all__ = [
     "History",
     "claims_table",
     "column_percentiles",
-    "endless",
     "evaluate",
     "figure_png",
-    "plain",
     "require",
     "steps_to_accuracy",
     "table",

@@ -8,8 +8,11 @@ program that has chosen a backend of its own keeps it.  Sizes are chosen so that
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from tinynet.errors import ArgumentError
 from tinynet.experiments.extras import require
@@ -24,16 +27,9 @@ WIDTH = 10.0
 DPI = 166
 """1,660 pixels at full width: twice what a README shows, for dense displays."""
 
-# Okabe and Ito's palette: told apart with every kind of colour vision, and by lightness in grey print.
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#000000",
-)
+# From Okabe and Ito's palette: told apart with every kind of colour vision, and by lightness in grey print.
+BLUE = "#0072B2"
+RED = "#D55E00"
 
 STYLE: dict[str, Any] = {
     "font.size": 10.5,
@@ -115,3 +111,10 @@ def step_axis(axes: Axes, steps: int, ticks: int = 5) -> None:
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda x, _: f"{x / 1000:g}k" if steps >= 2000 and x else f"{x:g}")
     )
+
+
+def band(axes: Axes, x: npt.ArrayLike, curves: Sequence[npt.NDArray[Any]], colour: str) -> None:
+    """Shade the range between the smallest and the largest of several curves over `x`; nothing for one."""
+    if len(curves) > 1:
+        low, high = np.minimum.reduce(curves), np.maximum.reduce(curves)
+        axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinynet._check import integer
 from tinynet._tensor import Tensor, from_numpy, no_grad
 from tinynet.errors import ArgumentError, ShapeError
 from tinynet.nn import Module
@@ -132,9 +133,10 @@ def evaluate(
     ------
     ShapeError
         If `x` and `labels` differ in length or are empty.
-    ArgumentError
-        If `watch` was not called exactly once per forward pass.
+    DTypeError, ArgumentError
+        If `chunk` is no positive int, or `watch` was not called exactly once per forward pass.
     """
+    chunk = integer("evaluate", "chunk", chunk, 1)
     if len(x) != len(labels) or len(x) == 0:
         raise ShapeError(
             f"evaluate: x and labels must have one length, at least 1; got {len(x)} and {len(labels)}"

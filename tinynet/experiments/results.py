@@ -19,7 +19,7 @@ from tinynet.errors import ArgumentError, DTypeError
 from tinynet.io import atomic_write
 
 
-def plain(obj: object) -> object:
+def plain(obj: object, operation: str = "write_json") -> object:
     """Return `obj` as JSON can hold it: arrays as lists, paths as text, non-finite floats as None.
 
     Parameters
@@ -27,6 +27,8 @@ def plain(obj: object) -> object:
     obj : object
         A tree of dicts with text keys, lists, tuples, arrays, numbers, text, paths, bool and None.  An object
         with a method ``to_json()`` is replaced by what that returns.
+    operation : str
+        The name that error messages begin with.
 
     Raises
     ------
@@ -34,9 +36,9 @@ def plain(obj: object) -> object:
         If the tree holds anything else.
     """
     if hasattr(obj, "to_json"):
-        return plain(obj.to_json())
+        return plain(obj.to_json(), operation)
     if isinstance(obj, (np.ndarray, np.generic)):
-        return plain(obj.tolist())
+        return plain(obj.tolist(), operation)
     if isinstance(obj, float):
         return obj if math.isfinite(obj) else None
     if obj is None or isinstance(obj, (str, bool, int)):
@@ -46,12 +48,12 @@ def plain(obj: object) -> object:
     if isinstance(obj, Mapping):
         for key in obj:
             if not isinstance(key, str):
-                raise DTypeError(f"write_json: keys must be str; got {key!r} ({type(key).__name__})")
-        return {key: plain(value) for key, value in obj.items()}
+                raise DTypeError(f"{operation}: keys must be str; got {key!r} ({type(key).__name__})")
+        return {key: plain(value, operation) for key, value in obj.items()}
     if isinstance(obj, (list, tuple)):
-        return [plain(value) for value in obj]
+        return [plain(value, operation) for value in obj]
     raise DTypeError(
-        f"write_json: values must be dict, list, array, number, text, bool or None; got {type(obj).__name__}"
+        f"{operation}: values must be dict, list, array, number, text, bool or None; got {type(obj).__name__}"
     )
 
 
@@ -61,7 +63,7 @@ def write_json(path: str | os.PathLike[str], obj: object) -> None:
     Objects are indented; a list without containers in it stands on one line.
     """
     text = _layout(plain(obj), "\n")
-    with atomic_write(path) as file:
+    with atomic_write(path, operation="write_json") as file:
         file.write(text + "\n")
 
 
@@ -93,11 +95,11 @@ def write_csv(path: str | os.PathLike[str], head: Sequence[str], rows: Iterable[
     ArgumentError
         If a row has another length than `head`; the file is left as it was.
     """
-    with atomic_write(path, newline="") as file:
+    with atomic_write(path, newline="", operation="write_csv") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(head)
         for row in rows:
-            cells = [plain(cell) for cell in row]
+            cells = [plain(cell, "write_csv") for cell in row]
             if len(cells) != len(head):
                 raise ArgumentError(f"write_csv: rows must have {len(head)} cells; got {cells!r}")
             writer.writerow(cells)

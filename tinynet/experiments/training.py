@@ -6,9 +6,9 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator
 
+from tinynet._check import integer
 from tinynet._tensor import Tensor
 from tinynet.data import DataLoader
-from tinynet.errors import ArgumentError
 from tinynet.experiments.extras import require
 from tinynet.nn import Module
 from tinynet.optim import Optimizer
@@ -58,12 +58,10 @@ def train(
 
     Raises
     ------
-    ArgumentError
-        If `steps` or `every` is not positive.
+    DTypeError, ArgumentError
+        If `steps` or `every` is no positive int.
     """
-    for name, value in (("steps", steps), ("every", every)):
-        if value < 1:
-            raise ArgumentError(f"train: {name} must be at least 1; got {value}")
+    steps, every = integer("train", "steps", steps, 1), integer("train", "every", every, 1)
     require("tqdm")
     from tqdm import tqdm
 

@@ -17,13 +17,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from tinynet.errors import ArgumentError, DataError
+from tinynet.errors import ArgumentError, DataError, DTypeError
 
 _MODES = ("w", "wb")
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], *, operation: str = "atomic_path") -> Iterator[Path]:
     """Give a temporary path that becomes `path` when the block ends without an exception.
 
     For writers that want a file name; `atomic_write` is the version for those that want a file object.
@@ -32,6 +32,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     ----------
     path : str or os.PathLike
         The file to write.  A symbolic link is followed: the file that it points to is replaced.
+    operation : str
+        The name that error messages begin with.
 
     Yields
     ------
@@ -42,17 +44,19 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises
     ------
+    DTypeError
+        If `path` is no path.
     DataError
         If the folder does not exist or `path` is a folder.  Other errors of the operating system come as
         they are.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(checked_path(path, operation)))
     if not target.parent.is_dir():
         raise DataError(
-            f"atomic_write: the folder of {str(path)!r} must exist; got no folder {str(target.parent)!r}"
+            f"{operation}: the folder of {str(path)!r} must exist; got no folder {str(target.parent)!r}"
         )
     if target.is_dir():
-        raise DataError(f"atomic_write: path must be a file; got the folder {str(path)!r}")
+        raise DataError(f"{operation}: path must be a file; got the folder {str(path)!r}")
     temporary = target.parent / f".{target.name[:200]}.{secrets.token_hex(8)}.tmp"
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # 0o666: the umask decides
@@ -70,7 +74,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write(
-    path: str | os.PathLike[str], mode: str = "w", *, encoding: str | None = None, newline: str | None = None
+    path: str | os.PathLike[str],
+    mode: str = "w",
+    *,
+    encoding: str | None = None,
+    newline: str | None = None,
+    operation: str = "atomic_write",
 ) -> Iterator[IO[Any]]:
     """Open a file for writing that appears under `path` only when the block ends without an exception.
 
@@ -84,6 +93,8 @@ def atomic_write(
         Of text; default UTF-8 on every system.
     newline : str, optional
         As for `open`; ``csv.writer`` wants ``newline=""``.
+    operation : str
+        The name that error messages begin with.
 
     Yields
     ------
@@ -94,6 +105,8 @@ def atomic_write(
     ------
     ArgumentError
         If `mode` is another one.
+    DTypeError
+        If `path` is no path.
     DataError
         If the folder does not exist or `path` is a folder.
 
@@ -107,11 +120,21 @@ def atomic_write(
     ['results.json']
     """
     if mode not in _MODES:
-        raise ArgumentError(f"atomic_write: mode must be 'w' or 'wb'; got {mode!r}")
+        raise ArgumentError(f"{operation}: mode must be 'w' or 'wb'; got {mode!r}")
     if mode == "w" and encoding is None:
         encoding = "utf-8"
-    with atomic_path(path) as temporary, open(temporary, mode, encoding=encoding, newline=newline) as file:
+    with (
+        atomic_path(path, operation=operation) as temporary,
+        open(temporary, mode, encoding=encoding, newline=newline) as file,
+    ):
         yield file
+
+
+def checked_path(path: str | os.PathLike[str], operation: str) -> Path:
+    """Return `path` as a Path if it is one; a number, which `open` would take for an open file, is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise DTypeError(f"{operation}: path must be str or os.PathLike; got {path!r}")
+    return Path(path)
 
 
 def _fsync(path: Path, flags: int) -> None:

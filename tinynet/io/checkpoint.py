@@ -37,7 +37,7 @@ import numpy.typing as npt
 
 from tinynet._tensor import Tensor, from_numpy
 from tinynet.errors import ArgumentError, DataError, DTypeError
-from tinynet.io.atomic import atomic_path
+from tinynet.io.atomic import atomic_path, checked_path
 
 Array = npt.NDArray[Any]
 
@@ -73,8 +73,8 @@ def save(obj: object, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     DTypeError
-        If the tree holds a value, key or dtype of another kind; the message names its place.  Nothing is
-        written.
+        If the tree holds a value, key or dtype of another kind (the message names its place), or `path` is no
+        path.  Nothing is written.
     ArgumentError
         If a container contains itself, the tree is too deep, or its plain values take more than 90 MB.
     DataError
@@ -97,7 +97,7 @@ def save(obj: object, path: str | os.PathLike[str]) -> None:
             f"save: plain values and names must take at most {_HEADER_LIMIT} bytes (long lists of numbers "
             f"belong in arrays); got {header}"
         )
-    with atomic_path(path) as temporary:
+    with atomic_path(path, operation="save") as temporary:
         safetensors.numpy.save_file(encoder.arrays, temporary, metadata=metadata)
 
 
@@ -119,13 +119,15 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Raises
     ------
+    DTypeError
+        If `path` is no path.
     DataError
         If the file is missing, truncated, damaged, or not written by `save`.  The message names path and
         reason.
     """
     import safetensors
 
-    where = Path(path)
+    where = checked_path(path, "load")
     _check_file(where)
     try:
         with safetensors.safe_open(where, framework="numpy") as file:

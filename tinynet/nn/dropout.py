@@ -29,8 +29,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        _check.real("Dropout", "p", p, 0, 1)
-        self.p = p
+        self.p = _check.real("Dropout", "p", p, 0, 1)
         self.inplace = _check.boolean("Dropout", "inplace", inplace)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ stand there.
 
 from __future__ import annotations
 
+from numbers import Real
+
 from tinynet._tensor import Tensor, apply
 from tinynet.errors import ArgumentError, DTypeError
 from tinynet.ops.activation import ReLU, Sigmoid, Tanh
@@ -66,9 +68,9 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     ----------
     input : Tensor, float32 or float64
     inplace : bool, default False
-        Write the result over the input.
+        Write the result over the input, unless an operation has saved that for its gradient.
     """
-    if inplace and isinstance(input, Tensor):
+    if inplace and isinstance(input, Tensor) and not input._is_saved:
         return input.relu_()
     return apply(ReLU(), input)
 
@@ -166,7 +168,7 @@ def batch_norm(
             raise DTypeError(f"batch_norm: {name} must be a Tensor or None; got {type(t).__name__}")
         if t is not None and t.requires_grad:
             raise ArgumentError(f"batch_norm: {name} must not require a gradient; got a tensor that does")
-    if not isinstance(momentum, (int, float)):
+    if not isinstance(momentum, Real):
         raise ArgumentError(f"batch_norm: momentum must be a number in [0, 1]; got {momentum!r}")
     op = BatchNorm(
         None if running_mean is None else running_mean.numpy(),
@@ -194,16 +196,16 @@ def dropout(
     training : bool, default True
         If False, the input is returned as it is.
     inplace : bool, default False
-        Write the result over the input.
+        Write the result over the input, unless an operation has saved that for its gradient.
     generator : Generator, optional
         Where the random numbers come from; the default generator if None.
     """
     if not isinstance(input, Tensor):
         raise DTypeError(f"dropout: input must be a Tensor; got {type(input).__name__}")
-    if not isinstance(p, (int, float)) or not 0.0 <= p <= 1.0:
+    if not isinstance(p, Real) or not 0.0 <= p <= 1.0:
         raise ArgumentError(f"dropout: p must lie in [0, 1]; got {p!r}")
     if not training or p == 0.0:
         return input
     seed, call = (default_generator if generator is None else generator).next_call()
     y = apply(Dropout(p, seed, call), input)
-    return input.copy_(y) if inplace else y
+    return input.copy_(y) if inplace and not input._is_saved else y

@@ -8,6 +8,7 @@ from typing import Any
 from tinynet import _check
 from tinynet._tensor import Tensor
 from tinynet.creation import zeros
+from tinynet.errors import DTypeError
 from tinynet.nn import functional as F
 from tinynet.nn import init
 from tinynet.nn.module import Module
@@ -25,6 +26,8 @@ class Linear(Module):
         Size K of the last axis of the output, at least 1.
     bias : bool, default True
         Whether there is a bias b.
+    device : str, optional
+        "cpu", the only one there is.
     dtype : dtype, optional
         float32 (default) or float64.
 
@@ -39,13 +42,23 @@ class Linear(Module):
     ------
     ArgumentError, DTypeError
         If a size is not a positive int, or `dtype` is not a floating dtype.
+    NotImplementedError
+        For another device.
     """
 
     weight: Parameter
     bias: Parameter | None
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
+        _check.refuse("Linear", device=(device, _check.CPU))
         self.in_features = _check.integer("Linear", "in_features", in_features, 1)
         self.out_features = _check.integer("Linear", "out_features", out_features, 1)
         wanted = _check.float_dtype("Linear", dtype)
@@ -89,6 +102,8 @@ class Flatten(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return a view of `input`, or a copy where its strides do not allow one."""
+        if not isinstance(input, Tensor):
+            raise DTypeError(f"Flatten: input must be a Tensor; got {type(input).__name__}")
         return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:

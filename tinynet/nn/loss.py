@@ -18,6 +18,8 @@ class CrossEntropyLoss(Module):
     ----------
     weight : Tensor, shape (C,), optional
         Weight of each class, a buffer of this module.
+    size_average, reduce : None
+        PyTorch's older names for `reduction`; not supported.
     ignore_index : int, default -100
         Target value that contributes nothing.
     reduction : {'mean', 'sum', 'none'}, default 'mean'
@@ -29,6 +31,8 @@ class CrossEntropyLoss(Module):
     ------
     ArgumentError, DTypeError
         If an argument is not of its kind or range.
+    NotImplementedError
+        If `size_average` or `reduce` is given.
     """
 
     weight: Tensor | None
@@ -36,12 +40,14 @@ class CrossEntropyLoss(Module):
     def __init__(
         self,
         weight: Tensor | None = None,
-        *,
+        size_average: None = None,
         ignore_index: int = -100,
+        reduce: None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
+        _check.refuse("CrossEntropyLoss", size_average=(size_average, (None,)), reduce=(reduce, (None,)))
         if weight is not None and not isinstance(weight, Tensor):
             raise DTypeError(
                 f"CrossEntropyLoss: weight must be a Tensor or None; got {type(weight).__name__}"

@@ -1,9 +1,4 @@
-"""`Module`: parameters, buffers and submodules under names, and everything that walks over them.
-
-A module keeps three plain dictionaries, ``_parameters``, ``_buffers`` and ``_modules``, which say what it
-owns and in which order.  `__setattr__`, `__delattr__` and the ``register_*`` methods are their only writers;
-the same methods put each value into the instance's own ``__dict__`` as well, so that ``self.weight`` in a
-forward is an ordinary attribute read (0.03 us, against 0.4 us through a Python `__getattr__`).
+"""`Module`: calling, walking, modes, state and hooks, over what its base `Registry` keeps.
 
 A class is either abstract (`Module`, and a family's base that says so) or final: a layer defines `forward`
 and, where it has something to tell, `extra_repr`; it overrides nothing else.
@@ -18,21 +13,16 @@ import numpy as np
 
 from tinynet import _check
 from tinynet._tensor import Tensor, no_grad
-from tinynet.errors import ArgumentError, DTypeError
+from tinynet.errors import DTypeError
 from tinynet.nn.hooks import RemovableHandle, call_with_hooks
 from tinynet.nn.parameter import Parameter
-from tinynet.nn.state import LoadResult, converted_tensor, load_tensors
+from tinynet.nn.registry import Registry
+from tinynet.nn.state import LoadResult, convert_tensors, load_tensors, requested_dtype
 
 M = TypeVar("M", bound="Module")
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "_parameters": (Parameter,),
-    "_buffers": (Tensor,),
-    "_modules": (),  # (Module,), set below the class
-}
 
-
-class Module:
+class Module(Registry):
     """Base of all layers and networks.
 
     A subclass calls ``super().__init__()`` first, assigns its parameters and submodules as attributes,
@@ -48,12 +38,9 @@ class Module:
     _hooked = False  # the one flag that `__call__` checks; True on an instance while it has hooks
 
     def __init__(self) -> None:
+        super().__init__()
         own = self.__dict__
         own["training"] = True
-        own["_parameters"] = {}
-        own["_buffers"] = {}
-        own["_modules"] = {}
-        own["_not_in_state"] = set()  # names of buffers registered with persistent=False
         own["_forward_pre_hooks"] = {}
         own["_forward_hooks"] = {}
 
@@ -70,7 +57,11 @@ class Module:
         """What stands between the parentheses of `repr`: the constructor's arguments."""
         return ""
 
-    # -------- registration
+    if TYPE_CHECKING:  # a name that only a constructor knows (a key of Sequential's mapping) is of type Any
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    # -------- registration (the names and kinds are checked in registry.py)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter under `name`; None reserves the name (as a layer without bias does).
@@ -80,28 +71,14 @@ class Module:
         ArgumentError
             If the name is empty, holds a dot, or is taken.
         DTypeError
-            If `param` is neither a `Parameter` nor None.
+            If the name is no string, or the value is not of its kind.
         """
         self._register("_parameters", "register_parameter", "param", name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that is state but is not trained, such as running statistics.
+        """Add a tensor that is state but is not trained, such as running statistics; None reserves the name.
 
-        Parameters
-        ----------
-        name : str
-            Attribute name.
-        tensor : Tensor or None
-            The values; None reserves the name.
-        persistent : bool, default True
-            Whether `state_dict` holds it.
-
-        Raises
-        ------
-        ArgumentError
-            If the name is empty, holds a dot, or is taken.
-        DTypeError
-            If `tensor` is neither a `Tensor` nor None.
+        `persistent` says whether `state_dict` holds it.  Raises as `register_parameter`.
         """
         _check.boolean("register_buffer", "persistent", persistent)
         self._register("_buffers", "register_buffer", "tensor", name, tensor)
@@ -111,88 +88,11 @@ class Module:
     def register_module(self, name: str, module: Module | None) -> None:
         """Add a submodule under `name`, which may be a string that is no identifier, such as ``"0"``.
 
-        Raises
-        ------
-        ArgumentError
-            If the name is empty, holds a dot, or is taken.
-        DTypeError
-            If `module` is neither a `Module` nor None.
+        Raises as `register_parameter`.
         """
         self._register("_modules", "register_module", "module", name, module)
 
     add_module = register_module
-
-    def _register(self, registry: str, operation: str, argument: str, name: str, value: object) -> None:
-        if registry not in self.__dict__:
-            raise AttributeError(f"{type(self).__name__}: super().__init__() must run before {operation}")
-        if not isinstance(name, str):
-            raise DTypeError(f"{operation}: name must be a str; got {type(name).__name__}")
-        if name == "" or "." in name:
-            raise ArgumentError(f"{operation}: name must be non-empty and without dots; got {name!r}")
-        if name not in self.__dict__[registry] and hasattr(self, name):
-            raise ArgumentError(f"{operation}: name must be new to {type(self).__name__}; got {name!r}")
-        if value is not None and not isinstance(value, _KINDS[registry]):
-            kind = _KINDS[registry][0].__name__
-            raise DTypeError(f"{operation}: {argument} must be a {kind} or None; got {type(value).__name__}")
-        self._check_no_cycle(value)
-        self._not_in_state.discard(name)
-        self.__dict__[registry][name] = value
-        self.__dict__[name] = value
-
-    def _check_no_cycle(self, value: object) -> None:
-        if isinstance(value, Module) and any(module is self for module in value.modules()):
-            raise ArgumentError(f"{type(self).__name__}: a submodule must not contain its new parent")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Assign an attribute; a `Parameter` or `Module` registers itself, a registered name keeps its kind.
-
-        A name that holds a parameter or a submodule accepts another one or None; a buffer's name accepts a
-        `Tensor` or None.  Everything else is an ordinary attribute.
-        """
-        own = self.__dict__
-        if "_parameters" not in own:
-            if isinstance(value, (Parameter, Module)):
-                raise AttributeError(
-                    f"{type(self).__name__}: super().__init__() must run before {name!r} is assigned; "
-                    f"got a {type(value).__name__} for it"
-                )
-            object.__setattr__(self, name, value)
-            return
-        registry = None
-        if isinstance(value, Parameter):
-            registry = "_parameters"
-        elif isinstance(value, Module):
-            registry = "_modules"
-        else:
-            for each, kinds in _KINDS.items():
-                if name in own[each]:
-                    if value is not None and not isinstance(value, kinds):
-                        raise DTypeError(
-                            f"{type(self).__name__}: {each[1:-1]} {name!r} must be a {kinds[0].__name__} "
-                            f"or None; got {type(value).__name__}"
-                        )
-                    registry = each
-        if registry is None:
-            object.__setattr__(self, name, value)
-            return
-        self._check_no_cycle(value)
-        for each in _KINDS:
-            if each != registry:
-                own[each].pop(name, None)
-        if registry != "_buffers":
-            self._not_in_state.discard(name)
-        own[registry][name] = value
-        own[name] = value
-
-    def __delattr__(self, name: str) -> None:
-        object.__delattr__(self, name)
-        for registry in _KINDS:
-            self.__dict__[registry].pop(name, None)
-        self._not_in_state.discard(name)
-
-    if TYPE_CHECKING:  # a name that only a constructor knows (a key of Sequential's mapping) is of type Any
-
-        def __getattr__(self, name: str) -> Any: ...
 
     # -------- walking
 
@@ -304,39 +204,44 @@ class Module:
                 with no_grad():
                     gradient.zero_()
 
-    def to(self: M, dtype: Any) -> M:
-        """Convert floating parameters and buffers to `dtype`; return this module.
+    def to(
+        self: M,
+        *args: Any,
+        device: str | None = None,
+        dtype: Any = None,
+        non_blocking: bool = False,
+        memory_format: None = None,
+    ) -> M:
+        """Convert floating parameters and buffers to a dtype; return this module.
 
-        Integer buffers stay as they are.  Parameters of another dtype are *replaced* by new ones without
-        gradients (a parameter that is shared stays shared), so an optimiser is to be made afterwards.
-        ``to("cpu")`` changes nothing.
+        They stay the same tensors, with new memory: an optimiser made before goes on training them.
+        Gradients are converted, too.  Integer buffers stay as they are.
 
         Parameters
         ----------
-        dtype : dtype or str
-            float32 or float64, or the device "cpu".
+        *args
+            A dtype, the device, both, or a tensor that has the dtype: ``to(dtype)``, ``to("cpu", dtype)``.
+        device : str, optional
+            "cpu", the only one there is; it changes nothing.
+        dtype : dtype, optional
+            float32 or float64; None changes nothing.
+        non_blocking : bool, default False
+            Without effect on the CPU.
+        memory_format : None
+            Not supported.
 
         Raises
         ------
         DTypeError
             If `dtype` is no floating dtype.
+        ArgumentError
+            If something is given twice, or a buffer is the result of a recorded operation.
         NotImplementedError
-            If it names another device than "cpu".
+            For another device or a memory format.
         """
-        if isinstance(dtype, str):
-            if dtype == "cpu":
-                return self
-            if dtype.split(":")[0] in ("cuda", "mps", "xpu", "meta"):
-                raise NotImplementedError(f"to: device must be 'cpu', the only one there is; got {dtype!r}")
-        wanted = _check.float_dtype("to", dtype)
-        converted: dict[int, Tensor] = {}  # old id -> new tensor: what was shared stays shared
-        for module in list(self.modules()):
-            for registry in ("_parameters", "_buffers"):
-                for name, tensor in list(module.__dict__[registry].items()):
-                    if tensor is not None and tensor.dtype.kind == "f" and tensor.dtype != wanted:
-                        if id(tensor) not in converted:
-                            converted[id(tensor)] = converted_tensor(tensor, wanted)
-                        setattr(module, name, converted[id(tensor)])
+        wanted = requested_dtype(args, device, dtype, non_blocking, memory_format)
+        if wanted is not None:
+            convert_tensors([*self.named_parameters(), *self.named_buffers()], wanted)
         return self
 
     def float(self: M) -> M:
@@ -353,34 +258,45 @@ class Module:
 
     # -------- state
 
-    def _named_state(self, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters and persistent buffers under all their names (a shared tensor under each)."""
-        for path, module in self.named_modules(prefix, remove_duplicate=False):
+        for path, module in self.named_modules(remove_duplicate=False):
             for registry in ("_parameters", "_buffers"):
                 for name, tensor in module.__dict__[registry].items():
                     if tensor is not None and name not in module._not_in_state:
                         yield (f"{path}.{name}" if path else name), tensor
 
-    def state_dict(self, *, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name.
+    def state_dict(
+        self, *, destination: None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Tensor]:
+        """Parameters and persistent buffers by dotted name, each name after `prefix`.
 
-        The tensors are detached and *share memory* with the module: `tinynet.save` them or clone them to keep
-        the present values.  A tensor that is shared stands under each of its names.
+        The tensors *share memory* with the module: `tinynet.save` them or clone them to keep the present
+        values.  They are detached; with `keep_vars` they are the module's own.  A tensor that is shared
+        stands under each of its names.  `destination` is not supported.
         """
-        return {name: tensor.detach() for name, tensor in self._named_state(prefix.removesuffix("."))}
+        _check.refuse("state_dict", destination=(destination, (None,)))
+        if not isinstance(prefix, str):
+            raise DTypeError(f"state_dict: prefix must be a str; got {type(prefix).__name__}")
+        kept = _check.boolean("state_dict", "keep_vars", keep_vars)
+        return {prefix + name: tensor if kept else tensor.detach() for name, tensor in self._named_state()}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadResult:
-        """Copy the values of `state` into this module's parameters and buffers.
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> LoadResult:
+        """Copy the values of `state_dict` into this module's parameters and buffers.
 
         Everything is checked before the first value is copied: a call that raises has changed nothing.
 
         Parameters
         ----------
-        state : mapping of str to Tensor or numpy.ndarray
+        state_dict : mapping of str to Tensor or numpy.ndarray
             As `state_dict` gives it.  Shapes and dtypes must be the module's own.
         strict : bool, default True
             Whether the keys must be exactly the module's own.  With False, keys that are missing or
             unexpected are only returned; shapes and dtypes are checked all the same.
+        assign : bool, default False
+            True, which would put the given tensors in the place of the module's own, is not supported.
 
         Returns
         -------
@@ -392,10 +308,11 @@ class Module:
         DataError
             If a shape or dtype differs or, with `strict`, a key is missing or unexpected.
         DTypeError
-            If `state` is no mapping, or a value of it is neither a tensor nor an array.
+            If `state_dict` is no mapping, or a value of it is neither a tensor nor an array.
         """
         _check.boolean("load_state_dict", "strict", strict)
-        return load_tensors(type(self).__name__, dict(self._named_state("")), state, strict)
+        _check.refuse("load_state_dict", assign=(assign, (False,)))
+        return load_tensors(type(self).__name__, dict(self._named_state()), state_dict, strict)
 
     # -------- hooks
 
@@ -412,14 +329,20 @@ class Module:
         return self._add_hook("_forward_pre_hooks", "register_forward_pre_hook", hook, prepend, with_kwargs)
 
     def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
     ) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after every forward of this module.
 
         It may return None or the output to use instead.  With `with_kwargs`, it is called as
         ``hook(module, args, kwargs, output)``.  `prepend` puts it before the hooks that are already there.
-        The hook stays until the returned handle's `remove`.
+        The hook stays until the returned handle's `remove`.  `always_call` is not supported.
         """
+        _check.refuse("register_forward_hook", always_call=(always_call, (False,)))
         return self._add_hook("_forward_hooks", "register_forward_hook", hook, prepend, with_kwargs)
 
     def _add_hook(
@@ -427,6 +350,8 @@ class Module:
     ) -> RemovableHandle:
         if not callable(hook):
             raise DTypeError(f"{operation}: hook must be callable; got {type(hook).__name__}")
+        _check.boolean(operation, "prepend", prepend)
+        _check.boolean(operation, "with_kwargs", with_kwargs)
         handle = RemovableHandle(self.__dict__[registry], self._hooks_changed)
         handle.add((hook, with_kwargs), prepend)
         return handle
@@ -444,6 +369,3 @@ class Module:
         if not child_lines and len(extra_lines) <= 1:
             return f"{type(self).__name__}({extra})"
         return f"{type(self).__name__}(\n  " + "\n  ".join(extra_lines + child_lines) + "\n)"
-
-
-_KINDS["_modules"] = (Module,)

@@ -19,7 +19,7 @@ import numpy as np
 from tinynet import _check
 from tinynet._tensor import Tensor
 from tinynet.creation import ones, zeros
-from tinynet.errors import ShapeError
+from tinynet.errors import DTypeError, ShapeError
 from tinynet.nn import functional as F
 from tinynet.nn import init
 from tinynet.nn.module import Module
@@ -47,12 +47,14 @@ class _BatchNorm(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
         *,
         bias: bool = True,
-        dtype: Any = None,
     ) -> None:
         super().__init__()
         name = type(self).__name__
+        _check.refuse(name, device=(device, _check.CPU))
         self.num_features = _check.integer(name, "num_features", num_features, 1)
         self.eps = _check.real(name, "eps", eps, 0, above=True)
         self.momentum = None if momentum is None else _check.real(name, "momentum", momentum, 0, 1)
@@ -94,7 +96,11 @@ class _BatchNorm(Module):
         ShapeError
             If the rank or the number of channels is not this layer's, or a training batch has a single value
             per channel.
+        DTypeError
+            If `input` is no tensor, or not of this layer's dtype.
         """
+        if not isinstance(input, Tensor):
+            raise DTypeError(f"{type(self).__name__}: input must be a Tensor; got {type(input).__name__}")
         shape = input.shape
         if len(shape) not in self._layouts or shape[1] != self.num_features:
             expected = " or ".join(each.format(C=self.num_features) for each in self._layouts.values())
@@ -144,10 +150,12 @@ class BatchNorm1d(_BatchNorm):
         Whether there are a weight (gamma, 1 at the start) and a bias (beta, 0 at the start).
     track_running_stats : bool, default True
         Whether running statistics are kept.  Without them, evaluation mode normalises by the batch, too.
-    bias : bool, default True
-        With `affine`, whether there is a beta.
+    device : str, optional
+        "cpu", the only one there is.
     dtype : dtype, optional
         float32 (default) or float64.
+    bias : bool, default True
+        With `affine`, whether there is a beta.
 
     Attributes
     ----------
@@ -162,6 +170,8 @@ class BatchNorm1d(_BatchNorm):
     ------
     ArgumentError, DTypeError
         If an argument is not of its kind or range.
+    NotImplementedError
+        For another device.
 
     References
     ----------

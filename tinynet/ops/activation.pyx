@@ -11,7 +11,7 @@ from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, quiet
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport dense, matching, new_like
-from tinynet.ops.threads cimport team, tn_enter, tn_leave
+from tinynet.ops.threads cimport PIECE, team, tn_enter, tn_leave
 
 import numpy as np
 
@@ -19,10 +19,6 @@ import_array()
 
 ctypedef void (*map1_t)(float* y, const float* x, Py_ssize_t n) noexcept nogil
 ctypedef void (*map2_t)(float* z, const float* x, const float* y, Py_ssize_t n) noexcept nogil
-
-cdef enum:
-    PIECE = 8192
-
 
 cdef void piece1(map1_t f, float* y, const float* x, Py_ssize_t n, Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()

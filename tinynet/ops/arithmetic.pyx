@@ -12,7 +12,7 @@ from numpy cimport (
 
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, quiet, shape_of
-from tinynet.ops.memory cimport new_array, new_like, new_like_as, same_layout
+from tinynet.ops.memory cimport new_array, new_like, new_like_as, outline, same_layout
 
 import numpy as np
 
@@ -21,14 +21,14 @@ from tinynet.errors import ArgumentError, ShapeError
 import_array()
 
 
-cdef ndarray binary_output(str op, ndarray a, ndarray b):
-    """An array for an elementwise function of a and b, which have the same dtype."""
+cdef ndarray binary_output(str op, ndarray a, ndarray b, ndarray out):
+    """An array for an elementwise function of a and b, which have the same dtype: `out` if it has the right shape."""
     cdef npy_intp[64] shape
     cdef npy_intp m, n
     cdef int na = PyArray_NDIM(a), nb = PyArray_NDIM(b), nd = max(na, nb), d
-    if nb == 0 or same_layout(a, b):
+    if out is None and (nb == 0 or same_layout(a, b)):
         return new_like(a)
-    if na == 0:
+    if out is None and na == 0:
         return new_like(b)
     for d in range(nd):
         m = PyArray_DIMS(a)[d - nd + na] if d - nd + na >= 0 else 1
@@ -37,6 +37,8 @@ cdef ndarray binary_output(str op, ndarray a, ndarray b):
             raise ShapeError(f"{op}: shapes {shape_of(a)} and {shape_of(b)} cannot be broadcast together "
                              f"(axis {d - nd}: {m} against {n})")
         shape[d] = n if m == 1 else m
+    if out is not None and PyArray_NDIM(out) == nd and PyArray_TYPE(out) == PyArray_TYPE(a) and fills(out, shape):
+        return out
     if na == nd and fills(a, shape) and not (nb == nd and fills(b, shape) and PyArray_SIZE(b) > PyArray_SIZE(a)):
         return new_like(a)
     if nb == nd and fills(b, shape):
@@ -54,7 +56,7 @@ cdef bint fills(ndarray x, npy_intp* shape) noexcept:
 
 
 cdef ndarray unbroadcast(object gradient, ndarray x):
-    """The gradient summed over the axes along which x was repeated to reach its shape."""
+    """The gradient summed over the axes along which x (an outline will do) was repeated to reach its shape."""
     cdef ndarray g = np.asarray(gradient)      # NumPy makes scalars of arrays without axes
     cdef int extra = PyArray_NDIM(g) - PyArray_NDIM(x), d
     cdef list axes = list(range(extra))
@@ -77,82 +79,69 @@ cdef ndarray scaled(ndarray gy, object factor):
     return y
 
 
-cdef class Add(Op):
-    """y = a + b.  ga = gy, gb = gy.  Saves nothing but the operands' shapes."""
+cdef class Binary(Op):
+    """y = f(a, b), elementwise with broadcasting.  Keeps the operands' outlines; what else is saved a subclass says."""
 
-    cdef ndarray a
+    cdef ndarray a                       # outlines: no memory
     cdef ndarray b
 
-    cdef object forward(self, tuple inputs, ndarray out):
-        self.a, self.b = inputs
-        cdef ndarray y = binary_output("add", self.a, self.b) if out is None else out
+    cdef ndarray compute(self, object ufunc, tuple inputs, ndarray out):
+        """ufunc(a, b), into `out` if that is given."""
+        cdef ndarray a = inputs[0], b = inputs[1], y = binary_output(self.name, a, b, out)
+        self.a, self.b = outline(a), outline(b)
         with quiet():
-            np.add(self.a, self.b, y)
+            ufunc(a, b, y)
         return y
+
+
+cdef class Add(Binary):
+    """y = a + b.  ga = gy, gb = gy.  Saves nothing but the operands' outlines."""
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        return self.compute(np.add, inputs, out)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         return (unbroadcast(gy, self.a) if needs[0] else None, unbroadcast(gy, self.b) if needs[1] else None)
 
 
-cdef class Sub(Op):
-    """y = a - b.  ga = gy, gb = -gy.  Saves nothing but the operands' shapes."""
-
-    cdef ndarray a
-    cdef ndarray b
+cdef class Sub(Binary):
+    """y = a - b.  ga = gy, gb = -gy.  Saves nothing but the operands' outlines."""
 
     cdef object forward(self, tuple inputs, ndarray out):
-        self.a, self.b = inputs
-        cdef ndarray y = binary_output("sub", self.a, self.b) if out is None else out
-        with quiet():
-            np.subtract(self.a, self.b, y)
-        return y
+        return self.compute(np.subtract, inputs, out)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         return (unbroadcast(gy, self.a) if needs[0] else None,
                 unbroadcast(scaled(gy, gy.dtype.type(-1)), self.b) if needs[1] else None)
 
 
-cdef class Mul(Op):
+cdef class Mul(Binary):
     """y = a b.  ga = gy b, gb = gy a.  Saves the operand that the other's gradient needs."""
 
-    cdef ndarray a
-    cdef ndarray b
-
     cdef object forward(self, tuple inputs, ndarray out):
-        self.a, self.b = inputs
-        cdef ndarray y = binary_output("mul", self.a, self.b) if out is None else out
-        with quiet():
-            np.multiply(self.a, self.b, y)
-        self.save((self.a if self.needs[1] else None, self.b if self.needs[0] else None))
-        return y
+        self.save((inputs[0] if self.needs[1] else None, inputs[1] if self.needs[0] else None))
+        return self.compute(np.multiply, inputs, out)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        return (unbroadcast(scaled(gy, self.b), self.a) if needs[0] else None,
-                unbroadcast(scaled(gy, self.a), self.b) if needs[1] else None)
+        return (unbroadcast(scaled(gy, self.saved[1]), self.a) if needs[0] else None,
+                unbroadcast(scaled(gy, self.saved[0]), self.b) if needs[1] else None)
 
 
-cdef class Div(Op):
+cdef class Div(Binary):
     """y = a / b.  ga = gy / b, gb = -gy a / b^2.  Saves b, and a if b's gradient is wanted."""
 
-    cdef ndarray a
-    cdef ndarray b
-
     cdef object forward(self, tuple inputs, ndarray out):
-        self.a, self.b = inputs
-        check_float("div", "a", self.a)
-        cdef ndarray y = binary_output("div", self.a, self.b) if out is None else out
-        with quiet():
-            np.divide(self.a, self.b, y)
-        self.save((self.a if self.needs[1] else None, self.b))
-        return y
+        check_float("div", "a", inputs[0])
+        self.save((inputs[0] if self.needs[1] else None, inputs[1]))
+        return self.compute(np.divide, inputs, out)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray ga = None, gb = None, g = new_like(gy)
-        np.divide(gy, self.b, g)
+        cdef ndarray a = self.saved[0], b = self.saved[1], ga = None, gb = None, g = new_like(gy)
+        np.divide(gy, b, g)
         if needs[0]:
             ga = unbroadcast(g, self.a)
         if needs[1]:
-            gb = unbroadcast(np.negative(g * self.a / self.b), self.b)
+            gb = unbroadcast(np.negative(g * a / b), self.b)
         return ga, gb
 
 
@@ -161,7 +150,7 @@ cdef class Pow(Op):
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray a = inputs[0], b = inputs[1]
-        cdef ndarray y = binary_output("pow", a, b) if out is None else out
+        cdef ndarray y = binary_output("pow", a, b, out)
         try:
             with quiet():
                 np.power(a, b, y)

@@ -6,5 +6,6 @@ cdef int load_blas() except -1
 cdef void gemm(int itemsize, bint trans_a, bint trans_b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, double alpha,
                const void* a, Py_ssize_t lda, const void* b, Py_ssize_t ldb, double beta, void* c, Py_ssize_t ldc) noexcept nogil
 
-cdef int blas_serial_begin() noexcept nogil
-cdef void blas_serial_end(int former) noexcept nogil
+# Both with the GIL held.
+cdef void blas_serial_begin() noexcept
+cdef void blas_serial_end() noexcept

@@ -58,18 +58,28 @@ cdef void gemm(int itemsize, bint trans_a, bint trans_b, Py_ssize_t m, Py_ssize_
         dgemm(&tb, &ta, &n_, &m_, &k_, &alpha, <double*>b, &ldb_, <double*>a, &lda_, &beta, <double*>c, &ldc_)
 
 
-cdef int blas_serial_begin() noexcept nogil:
-    """Limit BLAS to one thread; returns the former number for `blas_serial_end`."""
+cdef int limited = 0                 # loops that run now, in all Python threads
+cdef int former = 0                  # BLAS's number of threads before the first of them
+
+
+cdef void blas_serial_begin() noexcept:
+    """Limit BLAS to one thread until the last loop that asked for it has ended."""
+    global limited, former
     if set_threads == NULL:
-        return 0
-    cdef int former = get_threads()
-    if former != 1:
-        set_threads(1)
-    return former
+        return
+    if limited == 0:
+        former = get_threads()
+        if former != 1:
+            set_threads(1)
+    limited += 1
 
 
-cdef void blas_serial_end(int former) noexcept nogil:
-    if former > 1:
+cdef void blas_serial_end() noexcept:
+    global limited
+    if set_threads == NULL:
+        return
+    limited -= 1
+    if limited == 0 and former > 1:
         set_threads(former)
 
 

@@ -13,16 +13,12 @@ from numpy cimport (
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, quiet
 from tinynet.ops.kernels cimport K
-from tinynet.ops.memory cimport dense, matching, new_array, new_like
-from tinynet.ops.threads cimport team, tn_enter, tn_leave
+from tinynet.ops.memory cimport dense, matching, new_array, new_like, outline
+from tinynet.ops.threads cimport PIECE, team, tn_enter, tn_leave
 
 import numpy as np
 
 import_array()
-
-cdef enum:
-    PIECE = 8192                         # elements of a piece of work; a multiple of 4, the words of a Philox block
-
 
 cdef void dropout_piece(float* y, const float* x, Py_ssize_t n, uint64_t seed, uint64_t call, uint32_t threshold, float scale,
                         Py_ssize_t i) noexcept nogil:
@@ -40,14 +36,14 @@ def philox_u32(Py_ssize_t n, uint64_t seed, uint64_t call, uint64_t first=0):
 
 
 cdef class Dropout(Op):
-    """y = x / (1 - p) where the element stays, else 0; gx the same function of gy.  Saves nothing but the layout of x."""
+    """y = x / (1 - p) where the element stays, else 0; gx the same function of gy.  Saves nothing but the outline of x."""
 
     arguments = ("input",)
 
     cdef double p
     cdef uint64_t seed
     cdef uint64_t call
-    cdef ndarray like
+    cdef ndarray like                    # an outline
 
     def __init__(self, p, seed, call):
         self.p, self.seed, self.call = p, seed, call
@@ -76,8 +72,9 @@ cdef class Dropout(Op):
 
     cdef object forward(self, tuple inputs, ndarray out):
         check_float("dropout", "input", inputs[0])
-        self.like = dense(inputs[0])
-        return self.mask(self.like)
+        cdef ndarray x = dense(inputs[0])
+        self.like = outline(x)
+        return self.mask(x)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         return (self.mask(matching(gy, self.like)),)

@@ -5,7 +5,6 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 cdef extern from "tinynet.h" nogil:
     enum:
         TN_ROW_BLOCK
-        TN_PANEL_MAX
 
     ctypedef struct tn_kernels:
         const char* isa

@@ -158,14 +158,14 @@ cdef int blas(int itemsize, char* c, Matrix a, Matrix b, Py_ssize_t m, Py_ssize_
     cdef double line = <double>min(m, n) * k                    # multiply-adds of one row or column
     cdef Py_ssize_t chunk = max(min((longer + SLOTS - 1) // SLOTS, <Py_ssize_t>(MOMENT / line) + 1), CHUNK)
     cdef Py_ssize_t pieces = (longer + chunk - 1) // chunk
-    cdef int threads = team(<double>m * n * k, pieces), former
+    cdef int threads = team(<double>m * n * k, pieces)
     cdef Py_ssize_t batch = batch_of(line * chunk, threads)
     while first < pieces:
         last = min(first + batch, pieces)
-        former = blas_serial_begin()
+        blas_serial_begin()
         for i in prange(first, last, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
             blas_piece(itemsize, c, a, b, m, n, k, ldc, accumulate, chunk, i)
-        blas_serial_end(former)
+        blas_serial_end()
         PyErr_CheckSignals()
         first = last
     return 0
@@ -229,6 +229,15 @@ cdef ndarray column_sum(ndarray x):
     return y
 
 
+cdef tuple summand(tuple into, int i, npy_intp m, npy_intp n, ndarray g):
+    """Where to put the gradient of input i, (m, n): the array that holds a part of it already and True, or a new one and False."""
+    cdef npy_intp[2] shape
+    if into is not None and into[i] is not None and (<object>into[i]).flags.c_contiguous:
+        return into[i], True
+    shape[0], shape[1] = m, n
+    return new_array(2, shape, PyArray_TYPE(g)), False
+
+
 cdef class Linear(Op):
     """y = x w' + b for x (..., C), w (K, C), b (K) or None.
 
@@ -236,6 +245,7 @@ cdef class Linear(Op):
     """
 
     arguments = ("input", "weight", "bias")
+    optional = ("bias",)
 
     cdef tuple x_shape
     cdef bint has_bias
@@ -269,22 +279,15 @@ cdef class Linear(Op):
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray x = self.saved[0], w = self.saved[1], g = flat_rows(gy), gx = None, gw = None, gb = None   # g (N, K)
-        cdef npy_intp[2] shape
+        cdef bint more
         if needs[0]:
-            gx = into[0] if into is not None and self.x_shape is None and into[0] is not None \
-                and (<object>into[0]).flags.c_contiguous else None
-            if gx is not None:
-                product("linear", gx, g, False, w, False, None, True)       # gx += gy w
-            else:
-                shape[0], shape[1] = PyArray_DIMS(g)[0], PyArray_DIMS(w)[1]
-                gx = new_array(2, shape, PyArray_TYPE(g))                   # (N, C)
-                product("linear", gx, g, False, w, False, None, False)      # gx = gy w
-                if self.x_shape is not None:
-                    gx = (<object>gx).reshape(self.x_shape)
+            gx, more = summand(into if self.x_shape is None else None, 0, PyArray_DIMS(g)[0], PyArray_DIMS(w)[1], g)   # (N, C)
+            product("linear", gx, g, False, w, False, None, more)           # gx (+)= gy w
+            if self.x_shape is not None:
+                gx = (<object>gx).reshape(self.x_shape)
         if needs[1]:
-            shape[0], shape[1] = PyArray_DIMS(g)[1], PyArray_DIMS(x)[1]
-            gw = new_array(2, shape, PyArray_TYPE(g))                       # (K, C)
-            product("linear", gw, g, True, x, False, None, False)           # gw = gy' x
+            gw, more = summand(into, 1, PyArray_DIMS(g)[1], PyArray_DIMS(x)[1], g)      # (K, C)
+            product("linear", gw, g, True, x, False, None, more)            # gw (+)= gy' x
         if self.has_bias and needs[2]:
             gb = column_sum(g)
         return gx, gw, gb
@@ -313,15 +316,13 @@ cdef class MatMul(Op):
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray a = self.saved[0], b = self.saved[1], g = gy, ga = None, gb = None
-        cdef npy_intp[2] shape
+        cdef bint more
         if needs[0]:
-            shape[0], shape[1] = PyArray_DIMS(g)[0], PyArray_DIMS(b)[0]
-            ga = new_array(2, shape, PyArray_TYPE(g))
-            product("matmul", ga, g, False, b, True, None, False)           # ga = gy b'
+            ga, more = summand(into, 0, PyArray_DIMS(g)[0], PyArray_DIMS(b)[0], g)
+            product("matmul", ga, g, False, b, True, None, more)            # ga (+)= gy b'
         if needs[1]:
-            shape[0], shape[1] = PyArray_DIMS(a)[1], PyArray_DIMS(g)[1]
-            gb = new_array(2, shape, PyArray_TYPE(g))
-            product("matmul", gb, a, True, g, False, None, False)           # gb = a' gy
+            gb, more = summand(into, 1, PyArray_DIMS(a)[1], PyArray_DIMS(g)[1], g)
+            product("matmul", gb, a, True, g, False, None, more)            # gb (+)= a' gy
         return ga, gb
 
 

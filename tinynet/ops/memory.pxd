@@ -7,14 +7,17 @@ cdef class Block:
     cdef size_t nbytes              # bytes of the size class (0: memory of an outside owner)
     cdef object owner               # the outside owner, or None
     cdef uint64_t version           # rises with every write in place through a tensor
+    cdef bint is_saved              # an op keeps it for its backward, or did
     cdef bint has_view              # an op made a view of it: a recorded write in place would falsify it
 
 
 cdef ndarray new_array(int nd, npy_intp* shape, int dtype)
 cdef ndarray new_strided(int nd, npy_intp* shape, npy_intp* strides, int dtype)
+cdef ndarray outline(ndarray x)
 cdef ndarray repeated(ndarray x, tuple shape, tuple strides)
 cdef ndarray new_like(ndarray x)
 cdef ndarray new_like_as(ndarray x, int dtype)
+cdef ndarray new_shaped(ndarray x, list shape)
 cdef ndarray own_copy(ndarray x)
 cdef ndarray wrap_external(ndarray x)
 cdef Block block_of(ndarray x)

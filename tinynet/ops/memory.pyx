@@ -35,9 +35,9 @@ cdef extern from *:
     static void *tn_block_allocate(size_t bytes) {
         size_t align = bytes >= ((size_t)4 << 20) ? (size_t)2 << 20 : 64;
         void *p = NULL;
-        if (posix_memalign(&p, align, (bytes + align - 1) / align * align)) return NULL;
+        if (posix_memalign(&p, align, bytes)) return NULL;
     #if defined(__linux__) && defined(MADV_HUGEPAGE)
-        if (align > 64) madvise(p, (bytes + align - 1) / align * align, MADV_HUGEPAGE);
+        if (align > 64) madvise(p, bytes, MADV_HUGEPAGE);
     #endif
         return p;
     }
@@ -59,11 +59,14 @@ cdef enum:
     SMALLEST = 64                    # bytes: one cache line
     LARGEST_DIMS = 64
 
+cdef double nowhere = 0.0            # what outlines point to
+
 # One free list per size class, linked through the first word of each free piece of memory.
 cdef void* free_list[CLASSES]
 cdef size_t bytes_in_use = 0
 cdef size_t bytes_cached = 0
 cdef size_t bytes_peak = 0
+cdef size_t bytes_limit = 0          # the most that was ever in use at once: the free lists hold no more than that
 
 
 cdef int size_class(size_t nbytes, size_t* rounded) noexcept:
@@ -81,7 +84,7 @@ cdef int size_class(size_t nbytes, size_t* rounded) noexcept:
 
 cdef void* take(size_t nbytes, size_t* rounded) except NULL:
     """Memory for nbytes, from the free list if it has any; `rounded` gets the bytes of its class."""
-    global bytes_in_use, bytes_cached, bytes_peak
+    global bytes_in_use, bytes_cached, bytes_peak, bytes_limit
     cdef int k = size_class(nbytes, rounded)
     cdef void* p = free_list[k]
     if p != NULL:
@@ -95,48 +98,68 @@ cdef void* take(size_t nbytes, size_t* rounded) except NULL:
             if p == NULL:
                 raise MemoryError(f"tinynet: no memory for an array of {nbytes} bytes ({bytes_in_use} bytes in use)")
     bytes_in_use += rounded[0]
-    if bytes_in_use > bytes_peak:
-        bytes_peak = bytes_in_use
+    bytes_peak = max(bytes_peak, bytes_in_use)
+    bytes_limit = max(bytes_limit, bytes_in_use)
     return p
 
 
 cdef void give_back(void* p, size_t rounded) noexcept:
-    """Back to the free list, unless that would hold more than was ever in use at once."""
+    """Back to the free list; if the lists then hold too much, other sizes make room: this one is what is in use now."""
     global bytes_in_use, bytes_cached
     cdef size_t same
     cdef int k = size_class(rounded, &same)
     bytes_in_use -= rounded
-    if bytes_cached + rounded > bytes_peak:
-        free(p)
-        return
     (<void**>p)[0] = free_list[k]
     free_list[k] = p
     bytes_cached += rounded
+    if bytes_cached > bytes_limit:
+        evict(k)
+
+
+cdef void evict(int kept) noexcept:
+    """Return free memory to the system, the largest pieces first and those of class `kept` last, until the limit holds."""
+    global bytes_cached
+    cdef int k
+    for k in range(CLASSES - 1, -1, -1):
+        while k != kept and free_list[k] != NULL and bytes_cached > bytes_limit:
+            release(k)
+    while free_list[kept] != NULL and bytes_cached > bytes_limit:
+        release(kept)
+
+
+cdef void release(int k) noexcept:
+    """Return one free piece of class k to the system."""
+    global bytes_cached
+    cdef void* p = free_list[k]
+    free_list[k] = (<void**>p)[0]
+    bytes_cached -= bytes_of(k)
+    free(p)
+
+
+cdef size_t bytes_of(int k) noexcept:
+    """The size of class k."""
+    return (<size_t>SMALLEST << (k // 4)) // 4 * (4 + k % 4)
 
 
 def empty_cache():
     """Return all memory that no tensor uses to the system."""
-    global bytes_cached
     cdef int k
-    cdef void* p
     for k in range(CLASSES):
         while free_list[k] != NULL:
-            p = free_list[k]
-            free_list[k] = (<void**>p)[0]
-            free(p)
-    bytes_cached = 0
+            release(k)
 
 
 def memory_stats():
-    """Bytes of tensors' memory: ``{"in_use": ..., "cached": ..., "peak": ...}``.
+    """Bytes of tensors' memory: ``{"in_use": ..., "cached": ..., "peak": ..., "limit": ...}``.
 
-    `in_use` is held by live arrays, `cached` waits in free lists, `peak` is the largest `in_use` so far (see `reset_peak`).
+    `in_use` is held by live arrays, `cached` waits in free lists; `peak` is the largest `in_use` since `reset_peak`, `limit` the
+    largest ever, which `cached` does not exceed.
     """
-    return {"in_use": bytes_in_use, "cached": bytes_cached, "peak": bytes_peak}
+    return {"in_use": bytes_in_use, "cached": bytes_cached, "peak": bytes_peak, "limit": bytes_limit}
 
 
 def reset_peak():
-    """Start the peak of `memory_stats` again from the bytes in use now."""
+    """Start the peak of `memory_stats` again from the bytes in use now (what the free lists may hold stays as it was)."""
     global bytes_peak
     bytes_peak = bytes_in_use
 
@@ -194,6 +217,15 @@ cdef ndarray new_array(int nd, npy_intp* shape, int dtype):
     return new_strided(nd, shape, NULL, dtype)
 
 
+cdef ndarray outline(ndarray x):
+    """An array header with x's shape, strides and dtype and no memory: for an op that needs to know these and nothing else.
+
+    It must not be read or written; `new_like`, `same_layout` and `matching` take it as a pattern.
+    """
+    return PyArray_New(&PyArray_Type, PyArray_NDIM(x), PyArray_DIMS(x), PyArray_TYPE(x), PyArray_STRIDES(x), <void*>&nowhere, 0,
+                       0, NULL)
+
+
 cdef ndarray repeated(ndarray x, tuple shape, tuple strides):
     """A read-only view of x with these strides (in bytes), some of which are 0: x broadcast to `shape`."""
     cdef npy_intp[LARGEST_DIMS] sizes, steps
@@ -213,23 +245,36 @@ cdef ndarray new_like(ndarray x):
 
 cdef ndarray new_like_as(ndarray x, int dtype):
     """An uninitialised array of x's shape, in x's order of axes, with another dtype."""
+    if in_c_order(x):
+        return new_strided(PyArray_NDIM(x), PyArray_DIMS(x), NULL, dtype)
+    return in_order_of(x, PyArray_DIMS(x), dtype)
+
+
+cdef ndarray new_shaped(ndarray x, list shape):
+    """An uninitialised array of x's dtype and order of axes, with another shape of as many axes."""
+    cdef npy_intp[LARGEST_DIMS] sizes
+    cdef int d
+    for d in range(PyArray_NDIM(x)):
+        sizes[d] = shape[d]
+    return in_order_of(x, sizes, PyArray_TYPE(x))
+
+
+cdef ndarray in_order_of(ndarray x, npy_intp* shape, int dtype):
+    """An uninitialised array of that shape whose axes lie in memory in the order of x's."""
     cdef int nd = PyArray_NDIM(x), i, j
     cdef npy_intp* strides = PyArray_STRIDES(x)
-    cdef npy_intp* shape = PyArray_DIMS(x)
     cdef npy_intp[LARGEST_DIMS] fresh
     cdef int[LARGEST_DIMS] order
-    if in_c_order(x):
-        return new_strided(nd, shape, NULL, dtype)
     # Outermost the axes whose stride means nothing (extent 1 or repeated), then the others from the largest stride to the
     # smallest (stable insertion sort).  So a dense x gives its own layout again.
     cdef int count = 0
     for i in range(nd):
-        if shape[i] == 1 or strides[i] == 0:
+        if PyArray_DIMS(x)[i] == 1 or strides[i] == 0:
             order[count] = i
             count += 1
     cdef int first = count
     for i in range(nd):
-        if shape[i] == 1 or strides[i] == 0:
+        if PyArray_DIMS(x)[i] == 1 or strides[i] == 0:
             continue
         j = count
         while j > first and abs_stride(strides[order[j - 1]]) < abs_stride(strides[i]):
@@ -256,7 +301,10 @@ cdef ndarray own_copy(ndarray x):
 
 
 cdef ndarray wrap_external(ndarray x):
-    """An array over x's memory (shared) with a block that holds x alive and counts versions."""
+    """An array over x's memory (shared) with a block that holds x alive and counts versions; memory that is ours already keeps
+    its own block."""
+    if block_of(x) is not None:
+        return (<object>x).view()
     cdef Block block = Block.__new__(Block)
     block.data = PyArray_DATA(x)
     block.owner = x

@@ -22,7 +22,7 @@ costs no accuracy.  Sums over many rows are taken in up to SLOTS ranges of rows,
 """
 
 from cython.parallel cimport prange
-from libc.math cimport sqrt
+from libc.math cimport INFINITY, NAN, sqrt
 from numpy cimport (
     NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_ISCARRAY, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_DIMS, PyArray_STRIDES, PyArray_TYPE,
     import_array, ndarray, npy_intp,
@@ -75,8 +75,8 @@ cdef inline Py_ssize_t row_stride(ndarray rows) noexcept:
 
 
 cdef inline Py_ssize_t range_of_rows(Py_ssize_t m) noexcept:
-    """Rows per range: whole blocks of TN_ROW_BLOCK, at most SLOTS ranges."""
-    return ((m + SLOTS - 1) // SLOTS + TN_ROW_BLOCK - 1) // TN_ROW_BLOCK * TN_ROW_BLOCK
+    """Rows per range: whole blocks of TN_ROW_BLOCK, at least one, and at most SLOTS ranges."""
+    return max(((m + SLOTS - 1) // SLOTS + TN_ROW_BLOCK - 1) // TN_ROW_BLOCK, 1) * TN_ROW_BLOCK
 
 
 cdef void statistics_piece(double* part, const float* x, Py_ssize_t m, Py_ssize_t c, Py_ssize_t ld, Py_ssize_t step,
@@ -175,10 +175,10 @@ cdef int check_vector(str name, ndarray v, ndarray x, Py_ssize_t c) except -1:
     return 0
 
 
-cdef int check_buffer(str name, ndarray v, ndarray x, Py_ssize_t c) except -1:
-    check_vector(name, v, x, c)
+cdef int check_writable(str name, ndarray v) except -1:
     if v is not None and not PyArray_ISCARRAY(v):
-        raise ArgumentError(f"batch_norm: {name} must be contiguous and writable")
+        raise ArgumentError(f"batch_norm: {name} must be contiguous and writable in training; got strides {(<object>v).strides}, "
+                            f"writable: {(<object>v).flags.writeable}")
     return 0
 
 
@@ -191,6 +191,7 @@ cdef class BatchNorm(Op):
     """
 
     arguments = ("input", "weight", "bias")
+    optional = ("weight", "bias")
 
     cdef ndarray running_mean
     cdef ndarray running_var
@@ -215,8 +216,11 @@ cdef class BatchNorm(Op):
         cdef Py_ssize_t c = PyArray_DIMS(x)[1]
         check_vector("weight", gamma, x, c)
         check_vector("bias", beta, x, c)
-        check_buffer("running_mean", self.running_mean, x, c)
-        check_buffer("running_var", self.running_var, x, c)
+        check_vector("running_mean", self.running_mean, x, c)
+        check_vector("running_var", self.running_var, x, c)
+        if self.batch:
+            check_writable("running_mean", self.running_mean)
+            check_writable("running_var", self.running_var)
         if (self.running_mean is None) != (self.running_var is None):
             raise ArgumentError("batch_norm: running_mean and running_var must be given together; one of them is None")
         if not 0.0 <= self.momentum <= 1.0:
@@ -225,7 +229,10 @@ cdef class BatchNorm(Op):
             raise ArgumentError(f"batch_norm: eps must be above 0; got {self.eps}")
         if not self.batch and (self.running_mean is None or self.running_var is None):
             raise ArgumentError("batch_norm: running_mean and running_var must be given when training=False; got None")
-        if self.batch and c and (<object>x).size // c < 2:
+        cdef Py_ssize_t m = PyArray_DIMS(x)[0], d
+        for d in range(2, PyArray_NDIM(x)):
+            m *= PyArray_DIMS(x)[d]
+        if self.batch and m < 2:
             raise ShapeError(f"batch_norm: input must have more than one value per channel in training; got {shape_of(x)}: "
                              "use a larger batch (a DataLoader with drop_last=True leaves out a last batch of one) or eval()")
         return 0
@@ -249,7 +256,7 @@ cdef class BatchNorm(Op):
             with quiet():
                 xh = (rows - self.mean_rstd[0]) * self.mean_rstd[1]
                 (<object>y)[...] = xh * (1.0 if gamma is None else gamma) + (0.0 if beta is None else beta)
-        self.save((x, gamma))
+        self.save((x, gamma if PyArray_TYPE(x) != NPY_FLOAT else None))   # for float32, gamma is in the vectors
         return from_rows(y, x)
 
     cdef int move_running(self, Py_ssize_t m) except -1:
@@ -279,13 +286,14 @@ cdef class BatchNorm(Op):
         cdef Py_ssize_t c = PyArray_DIMS(self.mean_rstd)[1], j
         cdef double* var = <double*>PyArray_DATA(self.mean_rstd) + c
         for j in range(c):
-            var[j] = 1.0 / sqrt(var[j] + self.eps)
+            # A variance beyond the range of float32 sums is infinite: nan shows it, where 0 would hide it.
+            var[j] = 1.0 / sqrt(var[j] + self.eps) if var[j] < INFINITY else NAN
         return 0
 
     cdef int apply_f32(self, ndarray y, ndarray rows, ndarray gamma, ndarray beta) except -1:
         """y = (x - center) scale + shift, and the vectors that the backward starts from."""
         cdef Py_ssize_t m = PyArray_DIMS(rows)[0], c = PyArray_DIMS(rows)[1], j, i, ldx = row_stride(rows)
-        cdef Py_ssize_t step = max(range_of_rows(m), 1)
+        cdef Py_ssize_t step = range_of_rows(m)
         cdef npy_intp[2] shape
         shape[0], shape[1] = VECTORS, c
         self.vectors = new_array(2, shape, NPY_FLOAT)
@@ -319,8 +327,8 @@ cdef class BatchNorm(Op):
         cdef ndarray x = self.saved[0], gamma = self.saved[1], rows = as_rows(x), g = as_rows(gy), gx
         cdef Py_ssize_t m = PyArray_DIMS(rows)[0], c = PyArray_DIMS(rows)[1]
         if PyArray_TYPE(x) == NPY_FLOAT and m and c:
-            sums = self.reduce_f32(g, rows)
-            gx = self.backward_f32(g, rows, gamma, sums) if needs[0] else None
+            sums = self.reduce_f32(g, rows) if self.batch or needs[1] or needs[2] else None
+            gx = self.backward_f32(g, rows, sums) if needs[0] else None
         else:
             xh = (rows - self.mean_rstd[0]) * self.mean_rstd[1]
             sums = np.stack([g.sum(axis=0), (g * xh).sum(axis=0)])
@@ -349,7 +357,7 @@ cdef class BatchNorm(Op):
                 part[j] += part[2 * i * c + j]
         return parts[:2]
 
-    cdef ndarray backward_f32(self, ndarray g, ndarray rows, ndarray gamma, ndarray sums):
+    cdef ndarray backward_f32(self, ndarray g, ndarray rows, ndarray sums):
         """gx = a g + b (x - center) + d; in evaluation b = d = 0."""
         cdef Py_ssize_t m = PyArray_DIMS(rows)[0], c = PyArray_DIMS(rows)[1], j, i
         cdef Py_ssize_t step = range_of_rows(m), ldg = row_stride(g), ldx = row_stride(rows)
@@ -357,7 +365,7 @@ cdef class BatchNorm(Op):
         cdef float* v = <float*>PyArray_DATA(self.vectors)
         cdef double* mean = <double*>PyArray_DATA(self.mean_rstd)
         cdef double* rstd = mean + c
-        cdef double* s = <double*>PyArray_DATA(sums)
+        cdef double* s = <double*>PyArray_DATA(sums) if sums is not None else NULL
         cdef double a, b
         for j in range(c):
             a = v[SCALE * c + j]

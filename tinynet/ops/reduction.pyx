@@ -8,7 +8,7 @@ from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_TYPE, import_array, ndarr
 
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport axis_of, check_float, quiet, shape_of
-from tinynet.ops.memory cimport new_array, new_like
+from tinynet.ops.memory cimport new_array, new_like, outline
 
 import numpy as np
 
@@ -45,23 +45,24 @@ cdef ndarray spread(ndarray g, ndarray x, tuple dims, bint keepdim):
 
 
 cdef class Sum(Op):
-    """y = sum of x over dims.  gx = gy repeated along dims.  Saves nothing but x's shape."""
+    """y = sum of x over dims.  gx = gy repeated along dims.  Saves nothing but x's outline."""
 
     cdef object dim
     cdef tuple dims
     cdef bint keepdim
-    cdef ndarray x
+    cdef ndarray x                       # an outline
 
     def __init__(self, dim=None, keepdim=False):
         self.dim, self.keepdim = dim, keepdim
 
     cdef object forward(self, tuple inputs, ndarray out):
-        self.x = inputs[0]
-        self.dims = axes_of("sum", self.dim, PyArray_NDIM(self.x))
-        kind = (<object>self.x).dtype.kind
+        cdef ndarray x = inputs[0]
+        self.x = outline(x)
+        self.dims = axes_of("sum", self.dim, PyArray_NDIM(x))
+        kind = (<object>x).dtype.kind
         with quiet():
-            s = np.add.reduce(self.x, axis=self.dims, dtype=np.float64 if kind == "f" else np.int64, keepdims=self.keepdim)
-            return owned(s, PyArray_TYPE(self.x) if kind == "f" else np.dtype(np.int64).num)
+            s = np.add.reduce(x, axis=self.dims, dtype=np.float64 if kind == "f" else np.int64, keepdims=self.keepdim)
+            return owned(s, PyArray_TYPE(x) if kind == "f" else np.dtype(np.int64).num)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray gx = new_like(self.x)
@@ -70,28 +71,29 @@ cdef class Sum(Op):
 
 
 cdef class Mean(Op):
-    """y = mean of x over dims, n values each.  gx = gy / n repeated along dims.  Saves nothing but x's shape."""
+    """y = mean of x over dims, n values each.  gx = gy / n repeated along dims.  Saves nothing but x's outline."""
 
     cdef object dim
     cdef tuple dims
     cdef bint keepdim
-    cdef ndarray x
+    cdef ndarray x                       # an outline
     cdef double n
 
     def __init__(self, dim=None, keepdim=False):
         self.dim, self.keepdim = dim, keepdim
 
     cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray x = inputs[0]
         cdef int d
-        self.x = inputs[0]
-        check_float("mean", "x", self.x)
-        self.dims = axes_of("mean", self.dim, PyArray_NDIM(self.x))
+        check_float("mean", "x", x)
+        self.x = outline(x)
+        self.dims = axes_of("mean", self.dim, PyArray_NDIM(x))
         self.n = 1
         for d in self.dims:
-            self.n *= PyArray_DIMS(self.x)[d]
+            self.n *= PyArray_DIMS(x)[d]
         with quiet():                         # the mean of nothing is nan
-            s = np.add.reduce(self.x, axis=self.dims, dtype=np.float64, keepdims=self.keepdim)
-            return owned(np.divide(s, self.n), PyArray_TYPE(self.x))
+            s = np.add.reduce(x, axis=self.dims, dtype=np.float64, keepdims=self.keepdim)
+            return owned(np.divide(s, self.n), PyArray_TYPE(x))
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray gx = new_like(self.x)

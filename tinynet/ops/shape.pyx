@@ -9,7 +9,7 @@ from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_TYPE, impor
 from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast
 from tinynet.ops.checks cimport axis_of, check_same_dtype, shape_of
-from tinynet.ops.memory cimport block_of, contiguous, new_array, new_like, new_strided, repeated
+from tinynet.ops.memory cimport contiguous, new_array, new_like, new_shaped, outline, repeated
 
 import numpy as np
 
@@ -22,13 +22,14 @@ cdef class Reshape(Op):
     """y = x in another shape of as many elements, a view if strides allow.  gx = gy in x's shape and layout."""
 
     cdef tuple shape
-    cdef ndarray x
+    cdef ndarray x                       # an outline
 
     def __init__(self, shape):
         self.shape = tuple(shape)
 
     cdef object forward(self, tuple inputs, ndarray out):
-        self.x = inputs[0]
+        cdef ndarray x = inputs[0]
+        self.x = outline(x)
         cdef Py_ssize_t unknown = -1, i
         cdef object known = 1
         cdef list shape = []
@@ -43,13 +44,13 @@ cdef class Reshape(Op):
                 raise ShapeError(f"reshape: shape must hold sizes of at least 0 and at most one -1; got {self.shape}")
             else:
                 known *= n               # a Python int: it may exceed 64 bits
-        cdef Py_ssize_t size = PyArray_SIZE(self.x)
+        cdef Py_ssize_t size = PyArray_SIZE(x)
         if unknown >= 0 and known > 0 and size % known == 0:
             shape[unknown] = size // known
         elif unknown >= 0 or known != size:
-            raise ShapeError(f"reshape: shape must have as many elements as x, {size} of shape {shape_of(self.x)}; "
+            raise ShapeError(f"reshape: shape must have as many elements as x, {size} of shape {shape_of(x)}; "
                              f"got {self.shape}")
-        return view_or_copy(self.x, tuple(shape))
+        return view_or_copy(x, tuple(shape))
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray g = (<object>gy).reshape(shape_of(self.x))
@@ -61,9 +62,11 @@ cdef class Reshape(Op):
 
 
 cdef ndarray view_or_copy(ndarray x, tuple shape):
-    """x.reshape(shape), a copy going into a block of its own."""
-    cdef ndarray y = (<object>x).reshape(shape)
-    return y if block_of(y) is not None else (<object>contiguous(x)).reshape(shape)
+    """x in another shape: a view where strides allow, else a copy in a block of its own."""
+    try:
+        return np.reshape(x, shape, copy=False)
+    except ValueError:
+        return np.reshape(contiguous(x), shape)
 
 
 cdef class Permute(Op):
@@ -91,7 +94,7 @@ cdef class BroadcastTo(Op):
     """y = x repeated to a larger shape, a view.  gx = gy summed over the repeated axes."""
 
     cdef tuple shape
-    cdef ndarray x
+    cdef ndarray x                       # an outline
 
     def __init__(self, shape):
         self.shape = tuple(shape)
@@ -101,12 +104,13 @@ cdef class BroadcastTo(Op):
         return "broadcast_to"
 
     cdef object forward(self, tuple inputs, ndarray out):
-        self.x = inputs[0]
+        cdef ndarray x = inputs[0]
+        self.x = outline(x)
         try:
-            strides = np.broadcast_to(self.x, self.shape).strides
+            strides = np.broadcast_to(x, self.shape).strides
         except (ValueError, TypeError):
-            raise ShapeError(f"broadcast_to: x of shape {shape_of(self.x)} cannot be repeated to {self.shape}") from None
-        return repeated(self.x, self.shape, strides)
+            raise ShapeError(f"broadcast_to: x of shape {shape_of(x)} cannot be repeated to {self.shape}") from None
+        return repeated(x, self.shape, strides)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         return (unbroadcast(gy, self.x),)
@@ -144,7 +148,7 @@ cdef class Cat(Op):
         if y is None:
             shape = list(shape_of(first))
             shape[self.axis] = self.ends[-1]
-            y = new_for(first, shape)
+            y = new_shaped(first, shape)
         np.concatenate(inputs, axis=self.axis, out=y)
         return y
 
@@ -157,20 +161,6 @@ cdef class Cat(Op):
         return tuple(gradients)
 
 
-cdef ndarray new_for(ndarray x, list shape):
-    """An uninitialised array of another shape of as many axes, its axes in memory in the order of x's."""
-    cdef npy_intp[64] sizes, strides
-    cdef int d, nd = len(shape)
-    cdef list order = sorted(range(nd), key=lambda d: -abs((<object>x).strides[d]))
-    cdef npy_intp step = (<object>x).itemsize
-    for d in range(nd):
-        sizes[d] = shape[d]
-    for axis in reversed(order):
-        strides[<int>axis] = step
-        step *= max(shape[axis], 1)
-    return new_strided(nd, sizes, strides, PyArray_TYPE(x))
-
-
 cdef class Index(Op):
     """y = x[index] with NumPy's rules; a view for integers, slices, None and Ellipsis.
 
@@ -179,7 +169,7 @@ cdef class Index(Op):
 
     cdef object index
     cdef bint basic
-    cdef ndarray x
+    cdef ndarray x                       # an outline
 
     def __init__(self, index):
         self.index = index
@@ -188,23 +178,24 @@ cdef class Index(Op):
                           or (not isinstance(p, (bool, np.bool_)) and isinstance(p, (int, np.integer))) for p in parts])
 
     cdef object forward(self, tuple inputs, ndarray out):
-        self.x = inputs[0]
+        cdef ndarray x = inputs[0]
+        self.x = outline(x)
         parts = self.index if isinstance(self.index, tuple) else (self.index,)
         cdef object picked
         try:
-            picked = (<object>self.x)[self.index]
+            picked = (<object>x)[self.index]
         except IndexError as error:
-            raise IndexError(f"index: {error}; x has shape {shape_of(self.x)}") from None
+            raise IndexError(f"index: {error}; x has shape {shape_of(x)}") from None
         cdef ndarray y
         if self.basic:
             if not isinstance(picked, ndarray):          # a single element: NumPy gives a scalar
-                picked = (<object>self.x)[(self.index if isinstance(self.index, tuple) else (self.index,)) + (Ellipsis,)]
+                picked = (<object>x)[(self.index if isinstance(self.index, tuple) else (self.index,)) + (Ellipsis,)]
             return picked
         if self.needs[0]:
             # The caller may change index arrays before backward.
             self.index = tuple([np.array(p) if isinstance(p, (ndarray, list)) else p for p in parts])
         picked = np.asarray(picked)
-        y = new_array(picked.ndim, PyArray_DIMS(picked), PyArray_TYPE(self.x))
+        y = new_array(picked.ndim, PyArray_DIMS(picked), PyArray_TYPE(x))
         (<object>y)[...] = picked
         return y
 

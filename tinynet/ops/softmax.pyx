@@ -115,6 +115,7 @@ cdef class CrossEntropy(Op):
     """
 
     arguments = ("input", "target", "weight")
+    optional = ("weight",)
 
     cdef int64_t ignore
     cdef str reduction
@@ -200,9 +201,15 @@ cdef class CrossEntropy(Op):
 
     cdef ndarray losses_f64(self, ndarray logp, ndarray target, ndarray weight):
         cdef ndarray losses = new_array(1, PyArray_DIMS(logp), PyArray_TYPE(logp))
-        q = self.distribution(logp, target, weight)
-        # where q is 0 a log-probability of -inf counts nothing
-        (<object>losses)[...] = -(q * np.where(q == 0.0, 0.0, logp)).sum(axis=1)
+        n, c = shape_of(logp)
+        w = np.ones(c) if weight is None else weight
+        counted = target != self.ignore
+        at = np.where(counted, target, 0)
+        with quiet():
+            loss = (1.0 - self.smoothing) * w[at] * logp[np.arange(n), at]
+            if self.smoothing:
+                loss += self.smoothing / c * (w * logp).sum(axis=1)
+        (<object>losses)[...] = np.where(counted, -loss, 0.0)
         return losses
 
     cdef ndarray reduce(self, ndarray losses, ndarray target, ndarray weight):

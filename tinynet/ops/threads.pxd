@@ -9,5 +9,6 @@ cdef extern from "region.h" nogil:
 cdef enum:
     SERIAL_WORK = 200000
     SLOTS = 16
+    PIECE = 8192                     # elements of a piece of an elementwise loop: 32 KiB of float32, an L1 cache
 
 cdef int team(double work, Py_ssize_t pieces) noexcept nogil

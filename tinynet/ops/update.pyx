@@ -5,19 +5,15 @@ involved once.  Weights change in place, so the version of their blocks rises.
 """
 
 from cython.parallel cimport prange
-from numpy cimport NPY_FLOAT, NPY_UINT8, PyArray_DATA, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp
+from numpy cimport NPY_FLOAT, NPY_UINT8, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp
 
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport is_dense, matching, new_array, same_layout, touch
-from tinynet.ops.threads cimport team, tn_enter, tn_leave
+from tinynet.ops.threads cimport PIECE, team, tn_enter, tn_leave
 
 from tinynet.errors import ArgumentError, ShapeError
 
 import_array()
-
-cdef enum:
-    PIECE = 8192
-
 
 ctypedef struct Piece:
     float* w
@@ -70,6 +66,8 @@ def sgd(list params, list grads, list buffers, list first, double lr, double mom
             raise ShapeError(f"sgd: grads[{i}] must have the shape of params[{i}], {(<object>w).shape}; got {(<object>g).shape}")
         if PyArray_TYPE(w) != PyArray_TYPE(<ndarray>params[0]) or PyArray_TYPE(w) != PyArray_TYPE(g):
             raise ArgumentError(f"sgd: params and grads must have one dtype; got {(<object>w).dtype} and {(<object>g).dtype}")
+        if not PyArray_ISWRITEABLE(w) or (buffers and not PyArray_ISWRITEABLE(<ndarray>buffers[i])):
+            raise ArgumentError(f"sgd: params[{i}] and its buffer must be writable; got read-only memory")
         total += PyArray_SIZE(w)
         pieces += (PyArray_SIZE(w) + PIECE - 1) // PIECE
     if total == 0:

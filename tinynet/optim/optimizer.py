@@ -7,15 +7,18 @@ its state looks like (`_check_state`).
 from __future__ import annotations
 
 import copy
+import numbers
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinynet import _check
 from tinynet._tensor import Tensor, no_grad, tensor
 from tinynet.errors import ArgumentError, DataError, DTypeError
 
 Group = dict[str, Any]
+Params: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Mapping[str, Any]]
 
 
 class Optimizer:
@@ -23,16 +26,17 @@ class Optimizer:
 
     Parameters
     ----------
-    params : iterable of Tensor, or iterable of dict
-        The tensors to change, or parameter groups: dictionaries with the key "params" and any options that
-        differ from the defaults.
+    params : iterable of Tensor, of (str, Tensor), or of dict
+        The tensors to change, also with names, or parameter groups: dictionaries with the key "params" and
+        any options that differ from the defaults.
     defaults : dict
         The options of groups that do not give their own.
 
     Attributes
     ----------
     param_groups : list of dict
-        Each holds "params", a list, and every option.  Options may be changed between steps.
+        Each holds "params", a list, every option, "param_names" if the parameters came with names, and what
+        else the user has put there.  Options may be changed between steps.
     state : dict
         Per parameter, a dictionary of what the optimiser remembers.
 
@@ -44,9 +48,7 @@ class Optimizer:
         If something in `params` is not a leaf tensor of a floating dtype, or an option is of the wrong type.
     """
 
-    def __init__(
-        self, params: Iterable[Tensor] | Iterable[Mapping[str, Any]], defaults: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, params: Params, defaults: Mapping[str, Any]) -> None:
         name = type(self).__name__
         if isinstance(params, (Tensor, Mapping)) or not isinstance(params, Iterable):
             raise DTypeError(
@@ -88,8 +90,8 @@ class Optimizer:
         Parameters
         ----------
         group : dict
-            "params" (a tensor or an iterable of tensors) and any options; those not given come from the
-            defaults.
+            "params" (a tensor, or an iterable of tensors or of pairs of a name and a tensor) and any options;
+            those not given come from the defaults.  Other keys are kept and mean nothing here.
 
         Raises
         ------
@@ -113,9 +115,11 @@ class Optimizer:
         params = list(given)
         if not params:
             raise ArgumentError(f"{name}: params must hold at least one parameter; got none")
-        unknown = [key for key in group if key != "params" and key not in self.defaults]
-        if unknown:
-            raise ArgumentError(f"{name}: options must be among {sorted(self.defaults)}; got {unknown[0]!r}")
+        names = [each[0] for each in params if isinstance(each, tuple) and len(each) == 2]
+        if names:
+            if len(names) < len(params) or not all(isinstance(each, str) for each in names):
+                raise DTypeError(f"{name}: params must be Tensors or (str, Tensor), all alike; got a mixture")
+            params = [each[1] for each in params]
         taken = {id(p) for each in self.param_groups for p in each["params"]}
         for index, param in enumerate(params):
             if not isinstance(param, Tensor):
@@ -132,11 +136,18 @@ class Optimizer:
                 raise ArgumentError(f"{name}: every parameter must appear once; got params[{index}] again")
             taken.add(id(param))
         new = {**self.defaults, **group, "params": params}
+        if names:
+            new["param_names"] = names
+        if self.param_groups and ("param_names" in new) != ("param_names" in self.param_groups[0]):
+            raise ArgumentError(
+                f"{name}: groups must have names for all parameters or for none; got both kinds"
+            )
         self._check_group(new)
         self.param_groups.append(new)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or fill them with zeros where `set_to_none` is False."""
+        _check.boolean("zero_grad", "set_to_none", set_to_none)
         for group in self.param_groups:
             for param in group["params"]:
                 if set_to_none:
@@ -171,6 +182,7 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take options and state from what `state_dict` gave; tensors are copied.
 
+        A group's other keys are replaced by those of `state_dict`, names of parameters only if it has some.
         Everything is checked first: a call that raises has changed nothing.
 
         Raises
@@ -195,12 +207,18 @@ class Optimizer:
             raise DataError(
                 f"{name}: param_groups must be {len(self.param_groups)} groups; got {len(groups)}"
             )
+        needed = {"params", *self.defaults}
         start = 0
         for index, (own, new) in enumerate(zip(self.param_groups, groups, strict=True)):
-            if not isinstance(new, Mapping) or set(new) != set(own):
-                raise DataError(f"{name}: group {index} must have the keys {sorted(own)}; got {_brief(new)}")
+            if not isinstance(new, Mapping) or not needed <= set(new):
+                raise DataError(
+                    f"{name}: group {index} must have the keys {sorted(needed)}; got {_brief(new)}"
+                )
             stop = start + len(own["params"])
-            if list(new["params"]) != list(range(start, stop)):
+            numbered = isinstance(new["params"], (list, tuple)) and all(
+                isinstance(each, numbers.Integral) for each in new["params"]
+            )
+            if not numbered or list(new["params"]) != list(range(start, stop)):
                 got = _brief(new["params"])
                 raise DataError(
                     f"{name}: group {index} must hold parameters {start} to {stop - 1}; got {got}"
@@ -222,7 +240,9 @@ class Optimizer:
             for index, each in state.items()
         }
         for own, new in zip(self.param_groups, groups, strict=True):
-            own.update({key: copy.deepcopy(value) for key, value in new.items() if key != "params"})
+            kept: Group = {key: own[key] for key in ("params", "param_names") if key in own}
+            own.clear()
+            own.update({**kept, **copy.deepcopy({key: new[key] for key in new if key != "params"})})
         self.state.clear()
         self.state.update(loaded)
         self._state_replaced()
