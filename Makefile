@@ -26,7 +26,7 @@ format:
 	$(BIN)/clang-format -i csrc/*.[ch]
 
 types:
-	$(BIN)/mypy
+	$(BIN)/mypy tinynet tests/typing_use.py
 
 bench:
 	$(PYTHON) -m benchmarks mnist_mlp

@@ -397,7 +397,7 @@ def test_switching_requires_grad_keeps_the_gradient():
 
 
 def test_every_product_adds_to_a_gradient_that_is_there(threads):
-    """Three layers on one input and three uses of one weight: sums of gradients without temporaries, right in value."""
+    """Several layers on one input and several uses of one weight add up, in place where that may be."""
     rng = np.random.default_rng(0)
     x, w, g = (rng.standard_normal(s) for s in ((5, 4), (3, 4), (5, 3)))
     for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-12)):

@@ -106,6 +106,16 @@ def test_any_tree_comes_back(tree: Any) -> None:
         assert [p.name for p in Path(folder).iterdir()] == [path.name]
 
 
+def test_header_lengths_that_look_like_a_pickle(tmp_path: Path) -> None:
+    """The file begins with the length of its header; a pickle begins with 0x80 and its protocol, 2 to 5."""
+    starts = set()
+    for length in range(300, 1400, 8):
+        save("x" * length, tmp_path / "a")
+        starts.add((tmp_path / "a").read_bytes()[:2])
+        assert load(tmp_path / "a") == "x" * length
+    assert {bytes([0x80, protocol]) for protocol in (2, 3, 4, 5)} <= starts
+
+
 def test_public_names() -> None:
     assert tinynet.save is save
     assert tinynet.load is load

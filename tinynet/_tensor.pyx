@@ -98,8 +98,8 @@ cdef object binary(object kind, str op, object a, object b, ndarray out=None):
 cdef object in_place(Tensor t, str op, object kind, object other):
     """t = kind(t, other) in t's memory.  Recorded, the operands are saved, so the result is made beside them and then copied."""
     t.check_write(op)
-    cdef bint recorded = is_grad_enabled() and (t.node is not None or (isinstance(other, Tensor) and (<Tensor>other).node is not None))
-    result = binary(kind, op, t.old(other), other, None if recorded else values(t))
+    cdef bint recorded = t.node is not None or (isinstance(other, Tensor) and (<Tensor>other).node is not None)
+    result = binary(kind, op, t.old(other), other, None if recorded and is_grad_enabled() else values(t))
     if result is NotImplemented:
         raise DTypeError(f"{op}: other must be a Tensor or a number; got {type(other).__name__}")
     return t.write(op, result)

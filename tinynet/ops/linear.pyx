@@ -230,7 +230,7 @@ cdef ndarray column_sum(ndarray x):
 
 
 cdef tuple summand(tuple into, int i, npy_intp m, npy_intp n, ndarray g):
-    """Where to put the gradient of input i, (m, n): the array that holds a part of it already and True, or a new one and False."""
+    """Where the gradient of input i, (m, n), goes: the array that holds a part of it already and True, or a new one and False."""
     cdef npy_intp[2] shape
     if into is not None and into[i] is not None and (<object>into[i]).flags.c_contiguous:
         return into[i], True
@@ -281,7 +281,7 @@ cdef class Linear(Op):
         cdef ndarray x = self.saved[0], w = self.saved[1], g = flat_rows(gy), gx = None, gw = None, gb = None   # g (N, K)
         cdef bint more
         if needs[0]:
-            gx, more = summand(into if self.x_shape is None else None, 0, PyArray_DIMS(g)[0], PyArray_DIMS(w)[1], g)   # (N, C)
+            gx, more = summand(into if self.x_shape is None else None, 0, PyArray_DIMS(g)[0], PyArray_DIMS(w)[1], g)
             product("linear", gx, g, False, w, False, None, more)           # gx (+)= gy w
             if self.x_shape is not None:
                 gx = (<object>gx).reshape(self.x_shape)

@@ -24,7 +24,8 @@ costs no accuracy.  Sums over many rows are taken in up to SLOTS ranges of rows,
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, NAN, sqrt
 from numpy cimport (
-    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_ISCARRAY, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_DIMS, PyArray_STRIDES, PyArray_TYPE,
+    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ISCARRAY, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_STRIDES,
+    PyArray_TYPE,
     import_array, ndarray, npy_intp,
 )
 

@@ -4,7 +4,7 @@ Reshape, permute and basic indexing give views where strides allow; a view lives
 its version counter.  Reshaping means C (N, C, H, W) order whatever the strides are.
 """
 
-from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp
+from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast

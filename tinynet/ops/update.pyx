@@ -5,7 +5,9 @@ involved once.  Weights change in place, so the version of their blocks rises.
 """
 
 from cython.parallel cimport prange
-from numpy cimport NPY_FLOAT, NPY_UINT8, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp
+from numpy cimport (
+    NPY_FLOAT, NPY_UINT8, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp,
+)
 
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport is_dense, matching, new_array, same_layout, touch
