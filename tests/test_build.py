@@ -217,9 +217,7 @@ def test_import_is_lean_and_quiet(tmp_path: Path) -> None:
     code = "import sys, tinynet; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     run = run_python(code, tmp_path)
     assert (run.returncode, run.stderr) == (0, "")
-    assert not {"matplotlib", "sklearn", "tqdm", "torch", "pytest", "hypothesis"} & set(
-        run.stdout.split()
-    )
+    assert not {"matplotlib", "sklearn", "tqdm", "torch", "pytest", "hypothesis"} & set(run.stdout.split())
 
 
 # ---- instruction sets and configuration ------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tinynet.errors import ArgumentError, DataError
+from tinynet.errors import ArgumentError, DataError, DTypeError
 from tinynet.io import atomic as module
 from tinynet.io import atomic_path, atomic_write
 
@@ -152,22 +152,15 @@ def test_atomic_path(tmp_path: Path) -> None:
 
 
 def test_errors(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"^atomic_write: the folder of '.*a\.txt' must exist; got no folder '.*nowhere'"
-    ):
+    missing = r"^atomic_write: the folder of '.*a\.txt' must exist; got no folder '.*nowhere'"
+    with pytest.raises(DataError, match=missing):
         atomic_write(tmp_path / "nowhere" / "a.txt").__enter__()
     with pytest.raises(DataError, match="path must be a file; got the folder"):
         atomic_write(tmp_path).__enter__()
-    with (
-        pytest.raises(DataError, match="^write_it: path must be a file; got the folder"),
-        atomic_path(tmp_path, operation="write_it"),
-    ):
-        pass
-    with (
-        pytest.raises(DTypeError, match=r"^atomic_write: path must be str or os\.PathLike; got 1$"),
-        atomic_write(1),
-    ):
-        pass
+    with pytest.raises(DataError, match=r"^write_it: path must be a file; got the folder"):
+        atomic_path(tmp_path, operation="write_it").__enter__()
+    with pytest.raises(DTypeError, match=r"^atomic_write: path must be str or os\.PathLike; got 1$"):
+        atomic_write(1).__enter__()  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="mode must be 'w' or 'wb'; got 'a'"):
         atomic_write(tmp_path / "a.txt", "a").__enter__()
     assert names(tmp_path) == []
