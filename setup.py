@@ -118,7 +118,7 @@ class BuildExt(build_ext):
             extension.extra_compile_args += openmp
             extension.extra_link_args += openmp
         tools = [Cython.__version__, numpy.__version__, *self.compiler.compiler_so]
-        flags = [*KERNEL_FLAGS, *MODULE_FLAGS, *LINK_FLAGS, *openmp, DIRECTIVES]
+        flags = [*KERNEL_FLAGS, *MODULE_FLAGS, *LINK_FLAGS, *openmp, DIRECTIVES, *(ISAS[isa] for isa in isas)]
         self.discard_if_changed(f"{tools=}\n{flags=}\n{isas=}\n")
         self.translate()
         kernels = next(e for e in self.extensions if e.name == KERNELS)

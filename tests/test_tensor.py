@@ -342,6 +342,17 @@ def test_leaves_can_be_copied_and_pickled(make_copy):
         assert not np.shares_memory(c.detach().numpy(), t.detach().numpy())
 
 
+def test_deepcopy_copies_the_gradient():
+    t = tn.tensor([1.0, 2.0], requires_grad=True)
+    (t * t).sum().backward()
+    other = copy.deepcopy(t)
+    t.grad.zero_()
+    assert other.grad.tolist() == [2, 4]
+    other.sum().backward()
+    assert other.grad.tolist() == [3, 5]
+    assert t.grad.tolist() == [0, 0]
+
+
 def test_deepcopy_keeps_sharing_within_one_object():
     t = tn.ones(2)
     a, b = copy.deepcopy([t, t])

@@ -375,3 +375,9 @@ def test_memory_that_is_ours_keeps_its_version_counter():
 def test_numbers_that_do_not_fit_are_refused():
     with pytest.raises(ArgumentError, match="fill_: value must fit into uint8; got 300"):
         tn.zeros(2, dtype="uint8").fill_(300)
+
+
+def test_nothing_is_saved_where_no_gradient_is_wanted():
+    with tn.no_grad():
+        s = tn.tensor([0.5, -1.0], requires_grad=True).sigmoid()
+        assert F.relu(s, inplace=True) is s

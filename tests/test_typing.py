@@ -29,6 +29,7 @@ def test_the_file_for_the_type_checker_runs(use):
 
 def test_its_training_runs(tmp_path):
     typing_use.modules_and_training(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
 
 
 def test_it_uses_every_public_name():

@@ -26,6 +26,7 @@ from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport (
     Block, block_of, is_dense, new_like, same_layout, sole_reference, touch,
 )
+from tinynet.ops.threads cimport tn_enter, tn_leave
 
 import numpy as np
 
@@ -65,9 +66,11 @@ cdef class Op:
         return type(self).__name__.lower()
 
     cdef int save(self, tuple arrays) except -1:
-        """Keep arrays for backward and remember their versions."""
+        """Keep arrays for backward and remember their versions; nothing if there will be no backward."""
         cdef int i
         cdef Block block
+        if True not in self.needs:
+            return 0
         if len(arrays) > MAX_SAVED:
             raise ValueError(f"{self.name}: an op saves at most {MAX_SAVED} arrays; got {len(arrays)}")
         self.saved = arrays
@@ -141,8 +144,11 @@ cdef ndarray add(ndarray a, ndarray b):
 
 cdef int add_in_place(ndarray y, ndarray x) except -1:
     """y += x"""
+    cdef unsigned long mode
     if PyArray_TYPE(y) == NPY_FLOAT and is_dense(y) and same_layout(x, y):
+        mode = tn_enter()
         K.accumulate_f32(<float*>PyArray_DATA(y), <const float*>PyArray_DATA(x), PyArray_SIZE(y))
+        tn_leave(mode)
     else:
         np.add(y, x, out=y)
     return 0

@@ -458,6 +458,8 @@ cdef class Variable:
         if not self.is_leaf:
             raise GraphError("deepcopy: only a leaf can be copied; use .detach().clone()")
         t = tensor_class.__new__(type(self), wrap(own_copy(values(self)), None, 0), self.node is not None)
+        if t.leaf is not None and self.leaf.grad is not None:
+            t.leaf.grad = own_copy(self.leaf.grad)
         if hasattr(self, "__dict__"):
             t.__dict__.update(self.__dict__)
         memo[id(self)] = t

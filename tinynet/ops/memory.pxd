@@ -12,7 +12,6 @@ cdef class Block:
 
 
 cdef ndarray new_array(int nd, npy_intp* shape, int dtype)
-cdef ndarray new_strided(int nd, npy_intp* shape, npy_intp* strides, int dtype)
 cdef ndarray outline(ndarray x)
 cdef ndarray repeated(ndarray x, tuple shape, tuple strides)
 cdef ndarray new_like(ndarray x)
