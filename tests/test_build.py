@@ -29,6 +29,7 @@ LAYERS = [
     ["tinynet._graph", "tinynet._grad_mode", "tinynet.random"],
     ["tinynet.ops"],
     ["tinynet._variable"],
+    ["tinynet._operators"],
     ["tinynet._tensor"],
     ["tinynet.creation", "tinynet.gradcheck"],
     ["tinynet.nn"],

@@ -1,5 +1,5 @@
-from tinynet._variable cimport Variable
+from tinynet._operators cimport Operators
 
 
-cdef class Tensor(Variable):
+cdef class Tensor(Operators):
     pass

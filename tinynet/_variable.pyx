@@ -4,7 +4,7 @@ A `Variable` is an array with, if a gradient may be wanted, the node that made i
 calls the op's forward, and records a node.  Every array is read through `values`, so that a variable may one day hold a
 recipe in place of numbers without any op knowing.
 
-What one can do with a variable - operators, reductions, shapes - is `Tensor`, its only direct subclass (_tensor.pyx).
+What one can do with a variable is `Operators` (_operators.pyx) element by element, and `Tensor` (_tensor.pyx) with its form.
 """
 
 from numpy cimport (
