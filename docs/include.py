@@ -3,7 +3,7 @@
 A marker stands alone on a line, directly above a fenced block, whose content this script owns::
 
     <!-- include: tinynet/_graph.pyx#sweep -->
-    <!-- include: tinynet/nn/functional.py#linear (no docstring) -->
+    <!-- include: tinynet/nn/functional/linear.py#linear (no docstring) -->
     <!-- include: tinynet/ops/normalization.pyx#BatchNorm.backward -->
     <!-- include: csrc/gemm.inc.h#tile -->
     <!-- include: csrc/tinynet.h#L-Packs columns..gemm_pack_f32 -->
