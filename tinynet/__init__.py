@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import numpy as _np
 
-from tinynet import bn, data, errors, io, models, nn, optim
+from tinynet import autograd, bn, data, errors, io, models, nn, optim
 from tinynet._config import show_config
 from tinynet._tensor import (
     Tensor,
     cat,
     enable_grad,
     from_numpy,
+    inference_mode,
     is_grad_enabled,
     no_grad,
     set_grad_enabled,
@@ -55,6 +56,7 @@ __all__ = [
     "Tensor",
     "__version__",
     "arange",
+    "autograd",
     "bn",
     "bool",
     "cat",
@@ -71,6 +73,7 @@ __all__ = [
     "full_like",
     "get_num_threads",
     "gradcheck",
+    "inference_mode",
     "int32",
     "int64",
     "io",

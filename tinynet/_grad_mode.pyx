@@ -11,8 +11,93 @@ cpdef bint is_grad_enabled():
     return getattr(thread, "grad_enabled", True)
 
 
-class set_grad_enabled:
-    """Record gradients or not, from now on in this thread, or within a ``with`` block.
+class _GradMode:
+    """A grad mode for a ``with`` block or a decorated function."""
+
+    def __init__(self):
+        self.former = []                         # one for each time that the block was entered
+
+    def _mode(self):
+        raise NotImplementedError
+
+    def __enter__(self):
+        self.former.append(is_grad_enabled())
+        thread.grad_enabled = self._mode()
+
+    def __exit__(self, *exception):
+        thread.grad_enabled = self.former.pop()
+
+    def __call__(self, function):
+        mode = self._mode()
+
+        @functools.wraps(function)
+        def with_mode(*args, **kwargs):
+            former = is_grad_enabled()
+            thread.grad_enabled = mode
+            try:
+                return function(*args, **kwargs)
+            finally:
+                thread.grad_enabled = former
+        return with_mode
+
+
+class _Switch(_GradMode):
+    """A grad mode without arguments: a decorator with parentheses or without."""
+
+    def __new__(cls, function=None):
+        switch = object.__new__(cls)
+        return switch if function is None else switch(function)
+
+
+class no_grad(_Switch):
+    """Within it, in this thread, operations record nothing and results do not require gradients.
+
+    A context manager (``with no_grad():``) and a decorator (``@no_grad()``, ``@no_grad``).
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> x = tn.ones(2, requires_grad=True)
+    >>> with tn.no_grad():
+    ...     y = 2 * x
+    >>> y.requires_grad
+    False
+    """
+
+    def _mode(self):
+        return False
+
+
+class enable_grad(_Switch):
+    """Within it, in this thread, gradients are recorded even inside a `no_grad` block.
+
+    A context manager and a decorator.
+    """
+
+    def _mode(self):
+        return True
+
+
+class inference_mode(_GradMode):
+    """The same as `no_grad` if `mode` is True, as `enable_grad` otherwise.
+
+    Tensors made within it are ordinary tensors, which PyTorch's are not.
+
+    Parameters
+    ----------
+    mode : bool, default True
+    """
+
+    def __init__(self, mode=True):
+        _GradMode.__init__(self)
+        self.mode = bool(mode)
+
+    def _mode(self):
+        return not self.mode
+
+
+class set_grad_enabled(_GradMode):
+    """Record gradients or not, from now on in this thread, or within a ``with`` block, or in a decorated function.
 
     Parameters
     ----------
@@ -20,48 +105,16 @@ class set_grad_enabled:
     """
 
     def __init__(self, mode):
-        self.former = is_grad_enabled()
-        thread.grad_enabled = bool(mode)
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, *exception):
-        thread.grad_enabled = self.former
-
-
-class _GradMode:
-    """A grad mode for a ``with`` block or a decorated function."""
-
-    mode = True
-
-    def __enter__(self):
-        if not hasattr(self, "former"):
-            self.former = []
-        self.former.append(is_grad_enabled())
+        self.former = [is_grad_enabled()]
+        self.mode = bool(mode)
         thread.grad_enabled = self.mode
 
-    def __exit__(self, *exception):
-        thread.grad_enabled = self.former.pop()
+    def _mode(self):
+        return self.mode
+
+    def __enter__(self):                         # the mode before the call is the one to go back to
+        thread.grad_enabled = self.mode
 
     def __call__(self, function):
-        @functools.wraps(function)
-        def with_mode(*args, **kwargs):
-            with type(self)():
-                return function(*args, **kwargs)
-        return with_mode
-
-
-class no_grad(_GradMode):
-    """Within it, in this thread, operations record nothing and results do not require gradients.
-
-    A context manager (``with no_grad():``) and a decorator (``@no_grad()``).
-    """
-
-    mode = False
-
-
-class enable_grad(_GradMode):
-    """Within it, in this thread, gradients are recorded even inside a `no_grad` block."""
-
-    mode = True
+        thread.grad_enabled = self.former[0]     # as a decorator it leaves the mode of this thread alone
+        return _GradMode.__call__(self, function)

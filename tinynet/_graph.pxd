@@ -9,6 +9,7 @@ cdef class Op:
     cdef readonly tuple needs                   # per input: is its gradient wanted?
     cdef readonly tuple saved                   # arrays (or None) that backward reads
     cdef uint64_t[MAX_SAVED] versions           # of their blocks when they were saved
+    cdef bint silent                            # backward runs no NumPy arithmetic that may warn
     cdef object forward(self, tuple inputs, ndarray out)
     cdef tuple backward(self, object gy, tuple needs, tuple into)
     cdef int save(self, tuple arrays) except -1
@@ -22,6 +23,8 @@ cdef class Node:
     cdef tuple needs
     cdef readonly int n_outputs
     cdef readonly uint64_t sequence             # rises with every node made
+    cdef Watch watch                            # hooks and retained gradients; None: nobody looks
+    cdef tuple place                            # where it was recorded, if anomalies are looked for
     cdef object __weakref__
 
 
@@ -31,5 +34,14 @@ cdef class Leaf(Node):
     cdef ndarray like                           # the leaf's own array: gradients take its layout
 
 
+cdef class Watch:
+    cdef dict hooks                             # output -> {id: function of an array that returns an array}
+    cdef dict retained                          # output -> the Leaf that collects its gradient
+    cdef dict after                             # of a leaf: {id: function}, called when its gradient has grown
+
+
+cdef Watch watch_of(Node node)
 cdef Node record(Op op, tuple parents, tuple indices, int n_outputs)
-cdef int sweep(Node root, int index, ndarray gradient, bint retain_graph) except -1
+cdef int receive(dict held, Node node, int index, ndarray g) except -1
+cdef int sweep(dict held, bint retain_graph, dict captured=*, set path=*) except -1
+cdef set paths(object roots, object targets)

@@ -14,12 +14,20 @@ node after all its consumers.
 
 Gradients are arrays.  One that was handed over may be shared (addition hands the same array to both sides), so it is
 overwritten only where the sweep holds the only reference to it; otherwise a sum goes into a new array.
+
+Whoever wants to see a gradient on its way - hooks, a tensor that retains it - is entered in the node's `Watch`.  A sweep can be
+told to stay on the paths to given nodes and to hand out what arrives there: that is `autograd.grad`.
 """
 
 cimport cython
-from heapq import heappop, heappush
+import os
+import sys
+from heapq import heapify, heappop, heappush
+from linecache import getline
 
-from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
+from numpy cimport (
+    NPY_FLOAT, PyArray_CopyInto, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray,
+)
 
 from tinynet.errors import GraphError
 from tinynet.ops.kernels cimport K
@@ -32,7 +40,11 @@ import numpy as np
 
 import_array()
 
+cdef str HINT = "\n(autograd.set_detect_anomaly(True) before the forward shows the line that made it)"
 cdef uint64_t last_sequence = 0
+cdef bint anomaly = False                # remember where nodes were recorded, and name the line if their backward fails
+cdef bint anomaly_nan = False            # ... or gives nan
+cdef str PACKAGE = os.path.dirname(__file__) + os.sep
 
 
 cdef class Op:
@@ -96,7 +108,7 @@ cdef class Op:
                 raise GraphError(
                     f"backward: {self.name} needs a value of shape {(<object>self.saved[i]).shape} that was changed in place "
                     f"after its forward: saved at version {self.versions[i]}, now at version {block.version}; "
-                    "change a copy (.clone()) instead")
+                    "change a copy (.clone()) instead" + HINT)
         return 0
 
 
@@ -128,29 +140,54 @@ cdef class Node:
 
 
 cdef class Leaf(Node):
-    """Where the gradient of a leaf tensor collects."""
+    """Where the gradient of a leaf tensor collects, or that of another tensor that retains its gradient."""
 
     @property
     def name(self):
         return "leaf"
 
 
+cdef class Watch:
+    """Who wants to see the gradients of a node's outputs on their way."""
+
+    def __cinit__(self):
+        self.hooks, self.retained, self.after = {}, {}, {}
+
+
+cdef Watch watch_of(Node node):
+    """The node's `Watch`, made if there is none."""
+    if node.watch is None:
+        node.watch = Watch.__new__(Watch)
+    return node.watch
+
+
+cdef bint fast(ndarray y, ndarray x) noexcept:
+    """Whether the kernel can add x to y."""
+    return PyArray_TYPE(y) == NPY_FLOAT and is_dense(y) and same_layout(x, y)
+
+
 cdef ndarray add(ndarray a, ndarray b):
     """a + b in a new array laid out like a."""
     cdef ndarray y = new_like(a)
-    np.add(a, b, out=y)
+    if fast(y, a):
+        PyArray_CopyInto(y, a)
+        add_in_place(y, b)
+    else:
+        with np.errstate(all="ignore"):
+            np.add(a, b, out=y)
     return y
 
 
 cdef int add_in_place(ndarray y, ndarray x) except -1:
     """y += x"""
     cdef unsigned long mode
-    if PyArray_TYPE(y) == NPY_FLOAT and is_dense(y) and same_layout(x, y):
+    if fast(y, x):
         mode = tn_enter()
         K.accumulate_f32(<float*>PyArray_DATA(y), <const float*>PyArray_DATA(x), PyArray_SIZE(y))
         tn_leave(mode)
     else:
-        np.add(y, x, out=y)
+        with np.errstate(all="ignore"):
+            np.add(y, x, out=y)
     return 0
 
 
@@ -165,8 +202,12 @@ cdef Node record(Op op, tuple parents, tuple indices, int n_outputs):
     node.indices = indices
     node.needs = op.needs
     node.n_outputs = n_outputs
+    if anomaly:
+        node.place = calling_line()
     return node
 
+
+# ---- the sweep --------------------------------------------------------------------------------------------------------
 
 cdef int receive(dict held, Node node, int index, ndarray g) except -1:
     """Add g to what `held` has for output `index` of the node."""
@@ -179,70 +220,114 @@ cdef int receive(dict held, Node node, int index, ndarray g) except -1:
     return 0
 
 
-cdef int finish_leaf(Leaf leaf, dict held) except -1:
-    """Add the gradient that this sweep collected to the leaf's own, in the layout of the leaf."""
-    cdef ndarray g = <ndarray>held.pop(leaf)
+cdef int deposit(Leaf leaf, ndarray g, bint ours) except -1:
+    """Add g to the leaf's gradient, in the layout of the leaf; if `ours`, the leaf may keep g itself."""
     if leaf.grad is not None and PyArray_ISWRITEABLE(leaf.grad):
         add_in_place(leaf.grad, g)
         touch(leaf.grad)
     elif leaf.grad is not None:
         leaf.grad, leaf.wrapped = add(leaf.grad, g), None
-    # If `g` is all there is, the leaf takes it over; otherwise somebody else holds it too, or it is a view.
-    elif same_layout(g, leaf.like) and sole_reference(g, 1):
+    elif ours and same_layout(g, leaf.like):
         leaf.grad, leaf.wrapped = g, None
     else:
         leaf.grad, leaf.wrapped = new_like(leaf.like), None
-        (<object>leaf.grad)[...] = g
+        PyArray_CopyInto(leaf.grad, g)
     return 0
 
 
-cdef int sweep(Node root, int index, ndarray gradient, bint retain_graph) except -1:
-    """Carry `gradient` of root's output `index` back to all leaves."""
-    with np.errstate(all="ignore"):      # gradients overflow to inf without a warning, in NumPy as in C
-        carry(root, index, gradient, retain_graph)
+cdef int finish_leaf(Leaf leaf, dict held) except -1:
+    """Add the gradient that this sweep collected to the leaf's own."""
+    cdef ndarray g = <ndarray>held.pop(leaf)
+    # If `g` is all there is, the leaf takes it over; otherwise somebody else holds it too, or it is a view.
+    deposit(leaf, g, sole_reference(g, 1))
+    if leaf.watch is not None:
+        for hook in list(leaf.watch.after.values()):
+            hook()
     return 0
 
 
-cdef int carry(Node root, int index, ndarray gradient, bint retain_graph) except -1:
-    """The sweep itself.  `held` maps each node that has received a gradient to it (several outputs: to a list of them); it lives
-    for this sweep, so an error leaves nothing behind and two threads do not meet."""
-    cdef Node node, parent
+cdef int show(dict held, Node node) except -1:
+    """Call the hooks on the node's gradients, which may replace them, and keep those that are to be retained."""
+    cdef list parts = [held[node]] if node.n_outputs == 1 else held[node]
+    for index, hooks in node.watch.hooks.items():
+        for hook in list(hooks.values()):
+            if parts[index] is not None:
+                parts[index] = hook(parts[index])
+    for index, leaf in node.watch.retained.items():
+        if parts[index] is not None:
+            deposit(<Leaf>leaf, <ndarray>parts[index], False)
+    if node.n_outputs == 1:
+        held[node] = parts[0]
+    return 0
+
+
+cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) except -1:
+    """Carry the gradients in `held` back: each node that has received one maps to it (several outputs: to a list of them).
+
+    `held` lives for this sweep, so an error leaves nothing behind and two threads do not meet.  With `path` only its nodes are
+    gone through (see `paths`).  With `captured` the gradients of its nodes are put there, and none is added to a leaf.
+    """
+    cdef object muffled = None           # NumPy's warnings, switched off with the first op that may cause one
+    cdef Node node
     cdef Op op
     cdef object gy
-    cdef tuple gradients, parents, indices, into
+    cdef tuple gradients, needs, into
+    cdef list waiting = list(held)       # a heap: the newest first
+    heapify(waiting)
+    try:
+        while waiting:
+            node = <Node>heappop(waiting)
+            if node.watch is not None:
+                show(held, node)
+            if captured is not None and node in captured:
+                captured[node] = held[node]
+            if isinstance(node, Leaf):
+                if captured is None:
+                    finish_leaf(<Leaf>node, held)
+                continue
+            op, needs = node.op, node.needs
+            if op is None:
+                raise freed()
+            if path is not None:
+                needs = tuple([needs[i] and node.parents[i] in path for i in range(len(needs))])
+                if True not in needs:
+                    continue
+            if muffled is None and not op.silent:
+                muffled = np.errstate(all="ignore")      # gradients overflow to inf without a warning, in NumPy as in C
+                muffled.__enter__()
+            gy = held.pop(node)
+            into = collected(held, node.parents)
+            if anomaly:
+                gradients = checked_backward(node, op, gy, needs, into)
+            else:
+                op.check_saved()
+                gradients = op.backward(gy, needs, into)
+            gy = None
+            hand_on(held, waiting, node, gradients, into, needs)
+            gradients, into = None, None         # references would keep gradients from being overwritten
+            if not retain_graph:
+                node.op, node.parents, op = None, None, None
+    finally:
+        if muffled is not None:
+            muffled.__exit__(None, None, None)
+    return 0
+
+
+cdef int hand_on(dict held, list waiting, Node node, tuple gradients, tuple into, tuple needs) except -1:
+    """Give the gradients of the node's inputs to the nodes that made them."""
+    cdef Node parent
     cdef ndarray g
     cdef int i
-    cdef dict held = {}
-    cdef list waiting = [root]           # the nodes in `held`, a heap: the newest first
-    receive(held, root, index, gradient)
-    while waiting:
-        node = <Node>heappop(waiting)
-        if isinstance(node, Leaf):
-            finish_leaf(<Leaf>node, held)
+    for i in range(len(gradients)):
+        if gradients[i] is None or not needs[i]:
             continue
-        op = node.op
-        if op is None:
-            raise GraphError("backward: the graph was freed by an earlier backward; "
-                             "pass retain_graph=True to that one to go through it again")
-        op.check_saved()
-        gy = held.pop(node)
-        parents, indices = node.parents, node.indices
-        into = collected(held, parents)
-        gradients = op.backward(gy, node.needs, into)
-        gy = None
-        if not retain_graph:
-            node.op, node.parents, op = None, None, None
-        for i in range(len(gradients)):
-            if gradients[i] is None or parents[i] is None:
-                continue
-            parent = <Node>parents[i]
-            g = <ndarray>gradients[i]
-            if into is not None and into[i] is g:
-                continue                 # the op has added to what was there
-            if parent not in held:
-                heappush(waiting, parent)
-            receive(held, parent, 0 if indices is None else indices[i], g)
-        g, gradients, into = None, None, None        # references would keep gradients from being overwritten
+        parent = <Node>node.parents[i]
+        g = <ndarray>gradients[i]
+        if into is not None and into[i] is g:
+            continue                     # the op has added to what was there
+        if parent not in held:
+            heappush(waiting, parent)
+        receive(held, parent, 0 if node.indices is None else node.indices[i], g)
     return 0
 
 
@@ -267,3 +352,76 @@ cdef tuple collected(dict held, tuple parents):
                 g = None
         found.append(g)
     return tuple(found)
+
+
+cdef object freed():
+    return GraphError("backward: the graph was freed by an earlier backward; "
+                      "pass retain_graph=True to that one to go through it again")
+
+
+cdef set paths(object roots, object targets):
+    """The nodes that lie on a way from one of `roots` back to one of `targets`, both included."""
+    cdef set seen = set(roots), path = set()
+    cdef list waiting = list(seen)
+    cdef Node node
+    while waiting:
+        node = <Node>waiting.pop()
+        if node.parents is None and not isinstance(node, Leaf) and node not in targets:
+            raise freed()
+        for parent in node.parents or ():
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
+    for node in sorted(seen, reverse=True):          # the oldest first: inputs before what was made of them
+        if node in targets or (node.parents is not None and not path.isdisjoint(node.parents)):
+            path.add(node)
+    return path
+
+
+# ---- anomalies --------------------------------------------------------------------------------------------------------
+
+def anomaly_mode():
+    """(whether anomalies are looked for, whether nan is one)."""
+    return anomaly, anomaly_nan
+
+
+def set_anomaly_mode(bint mode, bint check_nan):
+    """See `autograd.set_detect_anomaly`."""
+    global anomaly, anomaly_nan
+    anomaly, anomaly_nan = mode, check_nan
+
+
+cdef tuple calling_line():
+    """(file, line, function) of the innermost Python frame outside this package; of the innermost one if there is none."""
+    frame = innermost = sys._getframe()
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    frame = frame or innermost
+    return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
+
+
+cdef str origin(Node node):
+    """A sentence on where the node was recorded."""
+    if node.place is None:
+        return "\n(its forward ran before anomaly detection was switched on)"
+    file, line, function = node.place
+    code = getline(file, line).strip()
+    return f'\nits forward: File "{file}", line {line}, in {function}' + (f"\n    {code}" if code else "")
+
+
+cdef tuple checked_backward(Node node, Op op, object gy, tuple needs, tuple into):
+    """op.backward, where an error or nan names the line of the forward."""
+    cdef tuple gradients
+    try:
+        op.check_saved()
+        gradients = op.backward(gy, needs, into)
+    except Exception as error:
+        raise GraphError(f"backward: {op.name} failed with {type(error).__name__}: "
+                         f"{str(error).removesuffix(HINT)}{origin(node)}") from error
+    if anomaly_nan:
+        for i in range(len(gradients)):
+            if gradients[i] is not None and needs[i] and np.isnan(gradients[i]).any():
+                argument = op.arguments[i] if i < len(op.arguments) else f"tensors[{i}]"
+                raise GraphError(f"backward: {op.name} gave nan in the gradient of its argument {argument}, of shape "
+                                 f"{gradients[i].shape}{origin(node)}")
+    return gradients

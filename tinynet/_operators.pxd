@@ -1,9 +1,10 @@
 from numpy cimport ndarray
 
+from tinynet._history cimport History
 from tinynet._variable cimport Variable
 
 
-cdef class Operators(Variable):
+cdef class Operators(History):
     pass
 
 

@@ -4,13 +4,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Self
 
+from tinynet._history import History
 from tinynet._tensor import Tensor
 from tinynet._variable import Variable
 from tinynet.random import Generator
 
 Operand: TypeAlias = Variable | NDArray[Any] | float | np.integer[Any] | np.floating[Any] | np.bool
 
-class Operators(Variable):
+class Operators(History):
     # operators
     def __add__(self, other: Operand, /) -> Tensor: ...
     def __radd__(self, other: Operand, /) -> Tensor: ...

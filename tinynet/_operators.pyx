@@ -6,6 +6,7 @@ accept and return follows PyTorch.  Python numbers take the tensor's dtype; floa
 
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_TYPE, import_array, ndarray
 
+from tinynet._history cimport History
 from tinynet._variable cimport Variable, run, values, wrap
 from tinynet.ops.memory cimport new_array, own_copy
 
@@ -112,7 +113,7 @@ cdef object compare(object ufunc, str op, Variable a, object b):
 
 # ---- Operators --------------------------------------------------------------------------------------------------------
 
-cdef class Operators(Variable):
+cdef class Operators(History):
     """The part of `Tensor` that works element by element."""
 
     # -- arithmetic --

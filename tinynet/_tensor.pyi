@@ -4,7 +4,7 @@ from typing import Any, Literal, SupportsIndex, TypeAlias, overload
 
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from tinynet._grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tinynet._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinynet._operators import Operators
 from tinynet._variable import apply, arrays_of, as_dtype, empty, from_numpy, grads_of, tensor
 
@@ -18,6 +18,7 @@ __all__ = [
     "enable_grad",
     "from_numpy",
     "grads_of",
+    "inference_mode",
     "is_grad_enabled",
     "no_grad",
     "set_grad_enabled",

@@ -13,6 +13,8 @@ cdef class Variable:
     cdef int check_write(self, str op) except -1
     cdef int check_views(self, str op, Node node) except -1
     cdef object fill(self, str op, object value)
+    cdef bint retaining(self)
+    cdef int rebind(self, Node node, int index) except -1
     cdef object old(self, object other)
 
 

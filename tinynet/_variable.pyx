@@ -4,7 +4,8 @@ A `Variable` is an array with, if a gradient may be wanted, the node that made i
 calls the op's forward, and records a node.  Every array is read through `values`, so that a variable may one day hold a
 recipe in place of numbers without any op knowing.
 
-What one can do with a variable is `Operators` (_operators.pyx) element by element, and `Tensor` (_tensor.pyx) with its form.
+A variable's place in the graph is the matter of `History` (_history.pyx); what one can do with it is `Operators` (_operators.pyx)
+element by element, and `Tensor` (_tensor.pyx) with its form.
 """
 
 from numpy cimport (
@@ -12,7 +13,7 @@ from numpy cimport (
 )
 
 from tinynet._grad_mode cimport is_grad_enabled
-from tinynet._graph cimport Leaf, Node, Op, record, sweep
+from tinynet._graph cimport Leaf, Node, Op, record, watch_of
 from tinynet.ops.memory cimport Block, block_of, is_view, new_array, outline, own_copy, touch, wrap_external
 
 import numpy as np
@@ -348,40 +349,6 @@ cdef class Variable:
             return a.astype(dtype)
         return a.copy() if copy else a
 
-    # -- backward --
-
-    def backward(self, gradient=None, retain_graph=False):
-        """Add the gradient of this tensor with respect to every leaf to the leaf's `grad`.
-
-        Parameters
-        ----------
-        gradient : Tensor, optional
-            The gradient with respect to this tensor, of its shape and dtype.  May be left out for one element: 1 then.
-        retain_graph : bool, default False
-            Keep what the graph has saved, so that it can be gone through again.
-
-        Raises
-        ------
-        GraphError
-            If the tensor does not require a gradient, the graph was freed, or a saved value was changed in place.
-        """
-        cdef ndarray g
-        if self.node is None:
-            raise GraphError("backward: the tensor does not require a gradient")
-        if gradient is None:
-            if PyArray_SIZE(values(self)) != 1:
-                raise GraphError(f"backward: gradient must be given for a tensor of more than one element; shape {self.shape}")
-            g = own_copy(values(self))
-            (<object>g)[...] = 1
-        else:
-            if not isinstance(gradient, Variable):
-                gradient = tensor(gradient, self.dtype if isinstance(gradient, (int, float)) else None)
-            if gradient.shape != self.shape or gradient.dtype != self.dtype:
-                raise ShapeError(f"backward: gradient must have shape {self.shape} and dtype {self.dtype}; "
-                                 f"got {gradient.shape} and {gradient.dtype}")
-            g = values(<Variable>gradient)
-        sweep(self.node, self.index, g, retain_graph)
-
     # -- written in place --
 
     cdef int check_write(self, str op) except -1:
@@ -411,7 +378,7 @@ cdef class Variable:
             raise ArgumentError(f"{op}: value must fit into {self.dtype}; got {value!r}") from None
         touch(a)
         if is_grad_enabled():
-            self.node = None                     # cut off: what is there now depends on nothing
+            self.rebind(None, 0)                 # cut off: what is there now depends on nothing
         return self
 
     cdef object write(self, str op, object result):
@@ -433,8 +400,21 @@ cdef class Variable:
             PyArray_CopyInto(a, b)
         touch(a)
         if is_grad_enabled() and not (self.node is None and other.node is None):
-            self.node, self.index = other.node, other.index
+            self.rebind(other.node, other.index)
         return self
+
+    cdef bint retaining(self):
+        """Whether the gradient of this result of an operation is to be put into `grad`."""
+        return self.node is not None and self.node.watch is not None and self.node.watch.retained.get(self.index) is self.leaf
+
+    cdef int rebind(self, Node node, int index) except -1:
+        """Take another place in the graph.  A gradient that is retained is from now on that of the new value."""
+        if self.retaining():
+            del self.node.watch.retained[self.index]
+            if node is not None:
+                watch_of(node).retained[index] = self.leaf
+        self.node, self.index = node, index
+        return 0
 
     cdef object old(self, object other):
         """This tensor as an operand of an operation with `other` whose result will replace it.

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from tinynet._hooks import RemovableHandle
 from tinynet._tensor import Tensor, no_grad, tensor
 from tinynet.errors import ArgumentError, DTypeError
-from tinynet.nn.hooks import RemovableHandle
 from tinynet.nn.module import Module
 from tinynet.nn.normalization import _BatchNorm
 from tinynet.ops.normalization import batch_statistics

@@ -3,49 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from itertools import count
-from types import TracebackType
 from typing import Any
 
 from tinynet.errors import DTypeError
 
 Hooks = MutableMapping[int, tuple[Callable[..., Any], bool]]  # handle id -> (hook, with_kwargs), in order
-
-_next_id = count()
-
-
-class RemovableHandle:
-    """Takes a hook off again: by `remove`, or at the end of a ``with`` block.
-
-    Removing twice does nothing.
-    """
-
-    def __init__(self, hooks: Hooks, changed: Callable[[], None]) -> None:
-        self.id = next(_next_id)
-        self._hooks = hooks
-        self._changed = changed
-
-    def add(self, entry: tuple[Callable[..., Any], bool], prepend: bool) -> None:
-        """Enter the hook, at the front where `prepend` says so; done once, by the module."""
-        earlier = dict(self._hooks)
-        if prepend:
-            self._hooks.clear()
-        self._hooks[self.id] = entry
-        self._hooks.update(earlier)
-        self._changed()
-
-    def remove(self) -> None:
-        """Take the hook off; it is not called any more."""
-        if self._hooks.pop(self.id, None) is not None:
-            self._changed()
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.remove()
 
 
 def call_with_hooks(

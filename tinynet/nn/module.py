@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tinynet import _check
+from tinynet._hooks import RemovableHandle
 from tinynet._tensor import Tensor, no_grad
 from tinynet.errors import DTypeError
-from tinynet.nn.hooks import RemovableHandle, call_with_hooks
+from tinynet.nn.hooks import call_with_hooks
 from tinynet.nn.parameter import Parameter
 from tinynet.nn.registry import Registry
 from tinynet.nn.state import LoadResult, convert_tensors, load_tensors, requested_dtype

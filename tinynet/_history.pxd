@@ -1,0 +1,5 @@
+from tinynet._variable cimport Variable
+
+
+cdef class History(Variable):
+    pass
