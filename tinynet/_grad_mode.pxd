@@ -1,1 +1,1 @@
-cpdef bint is_grad_enabled()
+cpdef bint is_grad_enabled() noexcept

@@ -1,14 +1,22 @@
 """Whether operations record what their gradients need: a switch per thread, on unless set."""
 
 import functools
-import threading
 
-cdef object thread = threading.local()          # .grad_enabled, True where it was never set
+cdef extern from *:
+    """
+    static _Thread_local int tn_grad_enabled = 1;
+    """
+    bint tn_grad_enabled
 
 
-cpdef bint is_grad_enabled():
+cpdef bint is_grad_enabled() noexcept:
     """True if operations record what their gradients need, in this thread."""
-    return getattr(thread, "grad_enabled", True)
+    return tn_grad_enabled
+
+
+cdef void enable(bint mode) noexcept:
+    global tn_grad_enabled
+    tn_grad_enabled = mode
 
 
 class _GradMode:
@@ -22,10 +30,10 @@ class _GradMode:
 
     def __enter__(self):
         self.former.append(is_grad_enabled())
-        thread.grad_enabled = self._mode()
+        enable(self._mode())
 
     def __exit__(self, *exception):
-        thread.grad_enabled = self.former.pop()
+        enable(self.former.pop())
 
     def __call__(self, function):
         mode = self._mode()
@@ -33,11 +41,11 @@ class _GradMode:
         @functools.wraps(function)
         def with_mode(*args, **kwargs):
             former = is_grad_enabled()
-            thread.grad_enabled = mode
+            enable(mode)
             try:
                 return function(*args, **kwargs)
             finally:
-                thread.grad_enabled = former
+                enable(former)
         return with_mode
 
 
@@ -107,14 +115,14 @@ class set_grad_enabled(_GradMode):
     def __init__(self, mode):
         self.former = [is_grad_enabled()]
         self.mode = bool(mode)
-        thread.grad_enabled = self.mode
+        enable(self.mode)
 
     def _mode(self):
         return self.mode
 
     def __enter__(self):                         # the mode before the call is the one to go back to
-        thread.grad_enabled = self.mode
+        enable(self.mode)
 
     def __call__(self, function):
-        thread.grad_enabled = self.former[0]     # as a decorator it leaves the mode of this thread alone
+        enable(self.former[0])     # as a decorator it leaves the mode of this thread alone
         return _GradMode.__call__(self, function)

@@ -272,7 +272,10 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
     cdef Op op
     cdef object gy
     cdef tuple gradients, needs, into
-    cdef list waiting = list(held)       # a heap: the newest first
+    cdef list waiting = []               # the nodes in `held`, a heap: the newest first
+    cdef list leaves = []                # and those that are leaves
+    for node in held:
+        (leaves if isinstance(node, Leaf) else waiting).append(node)
     heapify(waiting)
     try:
         while waiting:
@@ -281,10 +284,6 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
                 show(held, node)
             if captured is not None and node in captured:
                 captured[node] = held[node]
-            if isinstance(node, Leaf):
-                if captured is None:
-                    finish_leaf(<Leaf>node, held)
-                continue
             op, needs = node.op, node.needs
             if op is None:
                 raise freed()
@@ -303,17 +302,24 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
                 op.check_saved()
                 gradients = op.backward(gy, needs, into)
             gy = None
-            hand_on(held, waiting, node, gradients, into, needs)
+            hand_on(held, waiting, leaves, node, gradients, into, needs)
             gradients, into = None, None         # references would keep gradients from being overwritten
             if not retain_graph:
                 node.op, node.parents, op = None, None, None
+        for node in leaves:
+            if node.watch is not None:
+                show(held, node)
+            if captured is None:
+                finish_leaf(<Leaf>node, held)
+            elif node in captured:
+                captured[node] = held[node]
     finally:
         if muffled is not None:
             muffled.__exit__(None, None, None)
     return 0
 
 
-cdef int hand_on(dict held, list waiting, Node node, tuple gradients, tuple into, tuple needs) except -1:
+cdef int hand_on(dict held, list waiting, list leaves, Node node, tuple gradients, tuple into, tuple needs) except -1:
     """Give the gradients of the node's inputs to the nodes that made them."""
     cdef Node parent
     cdef ndarray g
@@ -326,7 +332,10 @@ cdef int hand_on(dict held, list waiting, Node node, tuple gradients, tuple into
         if into is not None and into[i] is g:
             continue                     # the op has added to what was there
         if parent not in held:
-            heappush(waiting, parent)
+            if isinstance(parent, Leaf):
+                leaves.append(parent)
+            else:
+                heappush(waiting, parent)
         receive(held, parent, 0 if node.indices is None else node.indices[i], g)
     return 0
 

@@ -3,7 +3,7 @@
 from functools import partial
 from weakref import ref
 
-from numpy cimport PyArray_SIZE, import_array, ndarray
+from numpy cimport PyArray_SAMESHAPE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Leaf, paths, receive, sweep, watch_of
 from tinynet._variable cimport Variable, values, wrap
@@ -171,7 +171,7 @@ cdef int refuse_create_graph(str op, object create_graph) except -1:
 
 
 cdef int check_like(str op, str name, Variable g, ndarray a) except -1:
-    if g.shape != (<object>a).shape or g.dtype != (<object>a).dtype:
+    if PyArray_TYPE(values(g)) != PyArray_TYPE(a) or not PyArray_SAMESHAPE(values(g), a):
         raise ShapeError(f"{op}: {name} must have shape {(<object>a).shape} and dtype {(<object>a).dtype}; "
                          f"got {g.shape} and {g.dtype}")
     return 0

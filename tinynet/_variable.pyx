@@ -144,11 +144,13 @@ cdef class Variable:
     __array_ufunc__ = None                       # ndarray + tensor calls our __radd__
 
     def __cinit__(self, data=(), requires_grad=False, *args, **kwargs):
+        if data is LATER:
+            return
         if isinstance(data, Variable):
             self._array = values(<Variable>data)
         elif isinstance(data, np.ndarray):
             self._array = checked_external(data)
-        elif data is not LATER:
+        else:
             self._array = values(<Variable>tensor(data))
         if requires_grad:
             self.requires_grad = True

@@ -38,8 +38,13 @@ cdef void map1(map1_t f, ndarray y, ndarray x, int cost) noexcept:
     cdef const float* px = <const float*>PyArray_DATA(x)
     cdef Py_ssize_t n = PyArray_SIZE(x), i
     cdef int threads = team(<double>n * cost, (n + PIECE - 1) // PIECE)
-    for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        piece1(f, py, px, n, i)
+    if threads == 1:
+        with nogil:
+            for i in range((n + PIECE - 1) // PIECE):
+                piece1(f, py, px, n, i)
+    else:
+        for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads):
+            piece1(f, py, px, n, i)
 
 
 cdef void map2(map2_t f, ndarray z, ndarray x, ndarray y, int cost) noexcept:
@@ -49,8 +54,13 @@ cdef void map2(map2_t f, ndarray z, ndarray x, ndarray y, int cost) noexcept:
     cdef const float* py = <const float*>PyArray_DATA(y)
     cdef Py_ssize_t n = PyArray_SIZE(x), i
     cdef int threads = team(<double>n * cost, (n + PIECE - 1) // PIECE)
-    for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        piece2(f, pz, px, py, n, i)
+    if threads == 1:
+        with nogil:
+            for i in range((n + PIECE - 1) // PIECE):
+                piece2(f, pz, px, py, n, i)
+    else:
+        for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads):
+            piece2(f, pz, px, py, n, i)
 
 
 cdef class Activation(Op):
@@ -75,7 +85,8 @@ cdef class Activation(Op):
         check_float(self.name, "input", x)
         x = dense(x)
         y = new_like(x) if out is None or (<object>out).strides != (<object>x).strides else out
-        if PyArray_TYPE(x) == NPY_FLOAT:
+        self.silent = PyArray_TYPE(x) == NPY_FLOAT
+        if self.silent:
             map1(self.forward_f32, y, x, self.cost)
         else:
             with quiet():

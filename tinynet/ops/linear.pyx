@@ -36,6 +36,9 @@ from tinynet.errors import ShapeError
 
 import numpy as np
 
+cdef extern from "numpy/arrayobject.h":
+    bint PyArray_IS_C_CONTIGUOUS(ndarray x) nogil
+
 import_array()
 
 # m * n * k of a float32 product up to which packed panels are used: with vectors of 8 or more floats, and with narrower ones.
@@ -47,6 +50,7 @@ cdef enum:
     MOMENT = 2000000000                  # multiply-adds that one thread does in about 50 ms
     DEPTH = 256                          # rows of b packed at a time: 256 x 32 floats stay in the L1 and L2 caches
     ROWS = 480                           # rows of a piece: a multiple of every tile height, long against packing a panel
+    SMALL = 2048                         # numbers of scratch that a function keeps on its stack: a tiny product needs no array
 
 
 cdef Py_ssize_t batch_of(double work, int threads) noexcept:
@@ -121,14 +125,20 @@ cdef int panels(float* c, Matrix a, Matrix b, const float* bias, Py_ssize_t m, P
     """c (m, n) = a (m, k) b (k, n) + (c or bias) by packed panels."""
     cdef Py_ssize_t pieces = (n + K.panel - 1) // K.panel * ((m + ROWS - 1) // ROWS), i
     cdef int threads = team(<double>m * n * k, pieces)
-    cdef npy_intp size = threads * DEPTH * K.panel
-    cdef ndarray scratch = new_array(1, &size, NPY_FLOAT)       # a part of a packed panel per thread
-    cdef float* packed = <float*>PyArray_DATA(scratch)
+    cdef npy_intp own = min(k, DEPTH) * K.panel, size = threads * own           # a part of a packed panel per thread
+    cdef float[SMALL] small
+    cdef ndarray scratch = None if size <= SMALL else new_array(1, &size, NPY_FLOAT)
+    cdef float* packed = &small[0] if scratch is None else <float*>PyArray_DATA(scratch)
     cdef Py_ssize_t batch = batch_of(<double>min(m, ROWS) * K.panel * k, threads), first = 0, last
     while first < pieces:
         last = min(first + batch, pieces)
-        for i in prange(first, last, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            panel_piece(c, a, b, bias, packed + threadid() * DEPTH * K.panel, m, n, k, ldc, accumulate, i)
+        if threads == 1:
+            with nogil:
+                for i in range(first, last):
+                    panel_piece(c, a, b, bias, packed, m, n, k, ldc, accumulate, i)
+        else:
+            for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
+                panel_piece(c, a, b, bias, packed + threadid() * own, m, n, k, ldc, accumulate, i)
         PyErr_CheckSignals()
         first = last
     return 0
@@ -217,8 +227,9 @@ cdef ndarray column_sum(ndarray x):
         np.add.reduce(x, axis=0, out=y)
         return y
     x = contiguous(x)
-    total = new_array(1, &k, NPY_DOUBLE)
-    cdef double* sums = <double*>PyArray_DATA(total)
+    cdef double[SMALL] small
+    total = None if k <= SMALL else new_array(1, &k, NPY_DOUBLE)
+    cdef double* sums = &small[0] if total is None else <double*>PyArray_DATA(total)
     cdef float* py = <float*>PyArray_DATA(y)
     cdef Py_ssize_t j
     mode = tn_enter()
@@ -229,13 +240,14 @@ cdef ndarray column_sum(ndarray x):
     return y
 
 
-cdef tuple summand(tuple into, int i, npy_intp m, npy_intp n, ndarray g):
-    """Where the gradient of input i, (m, n), goes: the array that holds a part of it already and True, or a new one and False."""
+cdef ndarray summand(tuple into, int i, npy_intp m, npy_intp n, ndarray g, bint* more):
+    """Where the gradient of input i, (m, n), goes: an array that holds a part of it already (then `more`), or a new one."""
     cdef npy_intp[2] shape
-    if into is not None and into[i] is not None and (<object>into[i]).flags.c_contiguous:
-        return into[i], True
+    more[0] = into is not None and into[i] is not None and PyArray_IS_C_CONTIGUOUS(<ndarray>into[i])
+    if more[0]:
+        return <ndarray>into[i]
     shape[0], shape[1] = m, n
-    return new_array(2, shape, PyArray_TYPE(g)), False
+    return new_array(2, shape, PyArray_TYPE(g))
 
 
 cdef class Linear(Op):
@@ -272,7 +284,7 @@ cdef class Linear(Op):
         rows = flat_rows(x)                                                 # (N, C)
         y = new_array(nd, shape, PyArray_TYPE(x))                           # (..., K)
         product("linear", flat_rows(y), rows, False, w, True, b, False)     # y = x w' + b
-        self.has_bias = b is not None
+        self.has_bias, self.silent = b is not None, PyArray_TYPE(x) == NPY_FLOAT
         self.x_shape = None if nd == 2 else shape_of(x)
         self.save((rows if self.needs[1] else None, w if self.needs[0] else None))
         return y
@@ -281,12 +293,12 @@ cdef class Linear(Op):
         cdef ndarray x = self.saved[0], w = self.saved[1], g = flat_rows(gy), gx = None, gw = None, gb = None   # g (N, K)
         cdef bint more
         if needs[0]:
-            gx, more = summand(into if self.x_shape is None else None, 0, PyArray_DIMS(g)[0], PyArray_DIMS(w)[1], g)
+            gx = summand(into if self.x_shape is None else None, 0, PyArray_DIMS(g)[0], PyArray_DIMS(w)[1], g, &more)
             product("linear", gx, g, False, w, False, None, more)           # gx (+)= gy w
             if self.x_shape is not None:
                 gx = (<object>gx).reshape(self.x_shape)
         if needs[1]:
-            gw, more = summand(into, 1, PyArray_DIMS(g)[1], PyArray_DIMS(x)[1], g)      # (K, C)
+            gw = summand(into, 1, PyArray_DIMS(g)[1], PyArray_DIMS(x)[1], g, &more)     # (K, C)
             product("linear", gw, g, True, x, False, None, more)            # gw (+)= gy' x
         if self.has_bias and needs[2]:
             gb = column_sum(g)
@@ -318,10 +330,10 @@ cdef class MatMul(Op):
         cdef ndarray a = self.saved[0], b = self.saved[1], g = gy, ga = None, gb = None
         cdef bint more
         if needs[0]:
-            ga, more = summand(into, 0, PyArray_DIMS(g)[0], PyArray_DIMS(b)[0], g)
+            ga = summand(into, 0, PyArray_DIMS(g)[0], PyArray_DIMS(b)[0], g, &more)
             product("matmul", ga, g, False, b, True, None, more)            # ga (+)= gy b'
         if needs[1]:
-            gb, more = summand(into, 1, PyArray_DIMS(a)[1], PyArray_DIMS(g)[1], g)
+            gb = summand(into, 1, PyArray_DIMS(a)[1], PyArray_DIMS(g)[1], g, &more)
             product("matmul", gb, a, True, g, False, None, more)            # gb (+)= a' gy
         return ga, gb
 

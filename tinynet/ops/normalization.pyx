@@ -98,15 +98,20 @@ cdef ndarray statistics_f32(ndarray rows):
     cdef const float* px = <const float*>PyArray_DATA(rows)
     cdef double na, nb, d
     cdef int threads = team(14.0 * m * c, ranges)
-    for i in prange(ranges, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        statistics_piece(part, px, m, c, ld, step, i)
+    if threads == 1:
+        with nogil:
+            for i in range(ranges):
+                statistics_piece(part, px, m, c, ld, step, i)
+    else:
+        for i in prange(ranges, nogil=True, schedule="static", num_threads=threads):
+            statistics_piece(part, px, m, c, ld, step, i)
     for i in range(1, ranges):                 # merge range i into the first, as blocks are merged in csrc/scalar.c
         na, nb = i * step, min(step, m - i * step)
         for j in range(c):
             d = part[2 * i * c + j] - part[j]
             part[j] += d * (nb / (na + nb))
             part[c + j] += part[(2 * i + 1) * c + j] + d * d * (na * (nb / (na + nb)))
-    return parts[:2]
+    return parts if ranges == 1 else parts[:2]
 
 
 cdef ndarray statistics(ndarray rows):
@@ -251,7 +256,8 @@ cdef class BatchNorm(Op):
             self.mean_rstd = np.stack([self.running_mean, self.running_var]).astype(np.float64)
         self.invert_root()
         y = new_array(2, PyArray_DIMS(rows), PyArray_TYPE(x))           # (m, C)
-        if PyArray_TYPE(x) == NPY_FLOAT:
+        self.silent = PyArray_TYPE(x) == NPY_FLOAT
+        if self.silent:
             self.apply_f32(y, rows, gamma, beta)
         else:
             with quiet():
@@ -319,9 +325,13 @@ cdef class BatchNorm(Op):
         cdef float* py = <float*>PyArray_DATA(y)
         cdef const float* px = <const float*>PyArray_DATA(rows)
         cdef int threads = team(12.0 * m * c, (m + step - 1) // step)
-        for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads,
-                        use_threads_if=threads > 1):
-            apply_piece(py, px, v, m, c, ldx, step, i)
+        if threads == 1:
+            with nogil:
+                for i in range((m + step - 1) // step):
+                    apply_piece(py, px, v, m, c, ldx, step, i)
+        else:
+            for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads):
+                apply_piece(py, px, v, m, c, ldx, step, i)
         return 0
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
@@ -336,8 +346,8 @@ cdef class BatchNorm(Op):
             a = self.mean_rstd[1] * (1.0 if gamma is None else gamma)
             gx = np.asarray(a * (g - (sums[0] + xh * sums[1]) / m if self.batch and m else g), (<object>x).dtype)
         return (from_rows(gx, x) if needs[0] else None,
-                narrowed(sums[1], x) if needs[1] else None,
-                narrowed(sums[0], x) if needs[2] else None)
+                narrowed(sums, 1, x) if needs[1] else None,
+                narrowed(sums, 0, x) if needs[2] else None)
 
     cdef ndarray reduce_f32(self, ndarray g, ndarray rows):
         """(2, C) float64: gbeta = sum g and ggamma = sum g xh."""
@@ -351,12 +361,17 @@ cdef class BatchNorm(Op):
         cdef const float* px = <const float*>PyArray_DATA(rows)
         cdef const float* v = <const float*>PyArray_DATA(self.vectors)
         cdef int threads = team(14.0 * m * c, ranges)
-        for i in prange(ranges, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            reduce_piece(part, pg, px, v, m, c, ldg, ldx, step, i)
+        if threads == 1:
+            with nogil:
+                for i in range(ranges):
+                    reduce_piece(part, pg, px, v, m, c, ldg, ldx, step, i)
+        else:
+            for i in prange(ranges, nogil=True, schedule="static", num_threads=threads):
+                reduce_piece(part, pg, px, v, m, c, ldg, ldx, step, i)
         for i in range(1, ranges):
             for j in range(2 * c):
                 part[j] += part[2 * i * c + j]
-        return parts[:2]
+        return parts if ranges == 1 else parts[:2]
 
     cdef ndarray backward_f32(self, ndarray g, ndarray rows, ndarray sums):
         """gx = a g + b (x - center) + d; in evaluation b = d = 0."""
@@ -378,19 +393,23 @@ cdef class BatchNorm(Op):
         cdef const float* pg = <const float*>PyArray_DATA(g)
         cdef const float* px = <const float*>PyArray_DATA(rows)
         cdef int threads = team(18.0 * m * c, (m + step - 1) // step)
-        for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads,
-                        use_threads_if=threads > 1):
-            backward_piece(pgx, pg, px, v, m, c, ldg, ldx, step, i)
+        if threads == 1:
+            with nogil:
+                for i in range((m + step - 1) // step):
+                    backward_piece(pgx, pg, px, v, m, c, ldg, ldx, step, i)
+        else:
+            for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads):
+                backward_piece(pgx, pg, px, v, m, c, ldg, ldx, step, i)
         return gx
 
 
-cdef ndarray narrowed(ndarray v, ndarray x):
-    """A vector of sums in x's dtype, in a block of its own."""
-    cdef ndarray y = new_array(1, PyArray_DIMS(v), PyArray_TYPE(x))
-    cdef Py_ssize_t j
-    if PyArray_TYPE(x) != NPY_FLOAT or PyArray_TYPE(v) != NPY_DOUBLE:
-        (<object>y)[...] = v
+cdef ndarray narrowed(ndarray sums, Py_ssize_t row, ndarray x):
+    """A row of the sums (2, C) in x's dtype, in a block of its own."""
+    cdef Py_ssize_t c = PyArray_DIMS(sums)[1], j
+    cdef ndarray y = new_array(1, PyArray_DIMS(sums) + 1, PyArray_TYPE(x))
+    if PyArray_TYPE(x) != NPY_FLOAT or PyArray_TYPE(sums) != NPY_DOUBLE:
+        (<object>y)[...] = sums[row]
         return y
-    for j in range(PyArray_DIMS(v)[0]):
-        (<float*>PyArray_DATA(y))[j] = <float>(<double*>PyArray_DATA(v))[j]
+    for j in range(c):
+        (<float*>PyArray_DATA(y))[j] = <float>(<double*>PyArray_DATA(sums))[row * c + j]
     return y

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import Any
+
+import numpy as np
 
 from tinynet._tensor import Tensor, apply
 from tinynet.errors import ArgumentError, DTypeError
@@ -44,18 +47,18 @@ def batch_norm(
     ShapeError
         If shapes do not fit, or there is one value per channel in training.
     """
-    for name, t in (("running_mean", running_mean), ("running_var", running_var)):
-        if t is not None and not isinstance(t, Tensor):
-            raise DTypeError(f"batch_norm: {name} must be a Tensor or None; got {type(t).__name__}")
-        if t is not None and t.requires_grad:
-            raise ArgumentError(f"batch_norm: {name} must not require a gradient; got a tensor that does")
-    if not isinstance(momentum, Real):
+    mean, var = _statistics("running_mean", running_mean), _statistics("running_var", running_var)
+    if type(momentum) is not float and not isinstance(momentum, Real):
         raise ArgumentError(f"batch_norm: momentum must be a number in [0, 1]; got {momentum!r}")
-    op = BatchNorm(
-        None if running_mean is None else running_mean.numpy(),
-        None if running_var is None else running_var.numpy(),
-        training,
-        momentum,
-        eps,
-    )
-    return apply(op, input, weight, bias)
+    return apply(BatchNorm(mean, var, training, momentum, eps), input, weight, bias)
+
+
+def _statistics(name: str, buffer: Tensor | None) -> np.ndarray[Any, Any] | None:
+    """The array of a buffer of running statistics, which the op writes into."""
+    if buffer is None:
+        return None
+    if not isinstance(buffer, Tensor):
+        raise DTypeError(f"batch_norm: {name} must be a Tensor or None; got {type(buffer).__name__}")
+    if buffer.requires_grad:
+        raise ArgumentError(f"batch_norm: {name} must not require a gradient; got a tensor that does")
+    return buffer.numpy()
