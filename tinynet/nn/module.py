@@ -1,4 +1,4 @@
-"""`Module`: calling, walking, modes, state and hooks, over what its base `Registry` keeps.
+"""`Module`: walking, modes and state.  Its bases keep tensors and submodules (`Registry`) and hooks (`Hooked`).
 
 A class is either abstract (`Module`, and a family's base that says so) or final: a layer defines `forward`
 and, where it has something to tell, `extra_repr`; it overrides nothing else.
@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tinynet import _check
-from tinynet._hooks import RemovableHandle
 from tinynet._tensor import Tensor, no_grad
 from tinynet.errors import DTypeError
-from tinynet.nn.hooks import call_with_hooks
+from tinynet.nn.hooks import Hooked
 from tinynet.nn.parameter import Parameter
-from tinynet.nn.registry import Registry
 from tinynet.nn.state import LoadResult, convert_tensors, load_tensors, requested_dtype
 
 M = TypeVar("M", bound="Module")
 
 
-class Module(Registry):
+class Module(Hooked):
     """Base of all layers and networks.
 
     A subclass calls ``super().__init__()`` first, assigns its parameters and submodules as attributes,
@@ -36,23 +34,14 @@ class Module(Registry):
     """
 
     training: bool
-    _hooked = False  # the one flag that `__call__` checks; True on an instance while it has hooks
 
     def __init__(self) -> None:
         super().__init__()
-        own = self.__dict__
-        own["training"] = True
-        own["_forward_pre_hooks"] = {}
-        own["_forward_hooks"] = {}
+        self.__dict__["training"] = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output.  Every module that is called defines it."""
         raise NotImplementedError(f"{type(self).__name__}: forward must be defined by the class")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._hooked:
-            return call_with_hooks(self, self._forward_pre_hooks, self._forward_hooks, args, kwargs)
-        return self.forward(*args, **kwargs)
 
     def extra_repr(self) -> str:
         """What stands between the parentheses of `repr`: the constructor's arguments."""
@@ -314,51 +303,6 @@ class Module(Registry):
         _check.boolean("load_state_dict", "strict", strict)
         _check.refuse("load_state_dict", assign=(assign, (False,)))
         return load_tensors(type(self).__name__, dict(self._named_state()), state_dict, strict)
-
-    # -------- hooks
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Call ``hook(module, args)`` before every forward of this module.
-
-        It may return None or the positional arguments to use instead (a tuple, or a single value).  With
-        `with_kwargs`, it is called as ``hook(module, args, kwargs)`` and may return ``(args, kwargs)``.
-        `prepend` puts it before the hooks that are already there.  The hook stays until the returned handle's
-        `remove`.
-        """
-        return self._add_hook("_forward_pre_hooks", "register_forward_pre_hook", hook, prepend, with_kwargs)
-
-    def register_forward_hook(
-        self,
-        hook: Callable[..., Any],
-        *,
-        prepend: bool = False,
-        with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after every forward of this module.
-
-        It may return None or the output to use instead.  With `with_kwargs`, it is called as
-        ``hook(module, args, kwargs, output)``.  `prepend` puts it before the hooks that are already there.
-        The hook stays until the returned handle's `remove`.  `always_call` is not supported.
-        """
-        _check.refuse("register_forward_hook", always_call=(always_call, (False,)))
-        return self._add_hook("_forward_hooks", "register_forward_hook", hook, prepend, with_kwargs)
-
-    def _add_hook(
-        self, registry: str, operation: str, hook: Callable[..., Any], prepend: bool, with_kwargs: bool
-    ) -> RemovableHandle:
-        if not callable(hook):
-            raise DTypeError(f"{operation}: hook must be callable; got {type(hook).__name__}")
-        _check.boolean(operation, "prepend", prepend)
-        _check.boolean(operation, "with_kwargs", with_kwargs)
-        handle = RemovableHandle(self.__dict__[registry], self._hooks_changed)
-        handle.add((hook, with_kwargs), prepend)
-        return handle
-
-    def _hooks_changed(self) -> None:
-        self.__dict__["_hooked"] = bool(self._forward_pre_hooks or self._forward_hooks)
 
     # -------- printing
 

@@ -3,7 +3,8 @@
 The loops themselves are prange loops beside the ops they belong to.  Each asks `team` for its number of threads:
 1 where the work is too small to share, else the number set for the process - always the same number, since OpenMP's runtime
 rebuilds its threads when the size of the team changes.  For 1 thread the loop is written out without OpenMP, for which a
-region of one thread costs 0.3 to 0.8 us (`python -m benchmarks overhead`), as much as a small op.  Inside a loop every piece of work is wrapped in
+region of one thread costs 0.3 to 0.8 us (`python -m benchmarks overhead`), as much as a small op.
+Inside a loop every piece of work is wrapped in
 `tn_enter`/`tn_leave` (csrc/region.h), on the serial branch too, so that the arithmetic is the same everywhere.
 
 After a fork the child runs with one thread: the runtime's workers do not survive it, and waiting for them would hang.
