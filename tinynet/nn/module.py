@@ -1,4 +1,4 @@
-"""`Module`: walking, modes and state.  Its bases keep tensors and submodules (`Registry`) and hooks (`Hooked`).
+"""`Module`: walking, modes and state, over its bases `Registry` (tensors, submodules) and `Hooked` (hooks).
 
 A class is either abstract (`Module`, and a family's base that says so) or final: a layer defines `forward`
 and, where it has something to tell, `extra_repr`; it overrides nothing else.
