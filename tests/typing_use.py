@@ -39,6 +39,7 @@ def making() -> None:
         tn.tensor(np.ones(2), dtype=tn.float64, requires_grad=True),
         tn.tensor(tn.ones(2), dtype="float32"),
         tn.from_numpy(np.ones(2)),
+        tn.from_dlpack(np.ones(2)),
         tn.zeros(2, 3),
         tn.zeros((2, 3), dtype=tn.int64),
         tn.ones(2, requires_grad=True),

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tinynet._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinynet._operators import Operators
-from tinynet._variable import apply, arrays_of, as_dtype, empty, from_numpy, grads_of, tensor
+from tinynet._variable import apply, arrays_of, as_dtype, empty, from_dlpack, from_numpy, grads_of, tensor
 
 __all__ = [
     "Tensor",
@@ -16,6 +16,7 @@ __all__ = [
     "cat",
     "empty",
     "enable_grad",
+    "from_dlpack",
     "from_numpy",
     "grads_of",
     "inference_mode",

@@ -12,15 +12,15 @@ import numpy as np
 
 from tinynet import _variable
 from tinynet._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from tinynet._variable import apply, arrays_of, as_dtype, empty, from_numpy, grads_of, tensor
+from tinynet._variable import apply, arrays_of, as_dtype, empty, from_dlpack, from_numpy, grads_of, tensor
 from tinynet.errors import ArgumentError, ShapeError
 from tinynet.ops import arithmetic, linear, reduction, shape as shapes
 
 import_array()
 
 __all__ = [
-    "Tensor", "apply", "arrays_of", "as_dtype", "cat", "empty", "enable_grad", "from_numpy", "grads_of", "inference_mode",
-    "is_grad_enabled", "no_grad", "set_grad_enabled", "tensor",
+    "Tensor", "apply", "arrays_of", "as_dtype", "cat", "empty", "enable_grad", "from_dlpack", "from_numpy", "grads_of",
+    "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled", "tensor",
 ]
 
 

@@ -149,7 +149,7 @@ cdef class Variable:
         if isinstance(data, Variable):
             self._array = values(<Variable>data)
         elif isinstance(data, np.ndarray):
-            self._array = checked_external(data)
+            self._array = checked_external("Tensor", data)
         else:
             self._array = values(<Variable>tensor(data))
         if requires_grad:
@@ -306,6 +306,12 @@ cdef class Variable:
             raise TypeError(f"index: only an integer tensor with one element is an index; got {self.dtype} {self.shape}")
         return int(self.item())
 
+    def __contains__(self, element):
+        return bool((<object>values(self) == (values(<Variable>element) if isinstance(element, Variable) else element)).any())
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if self.ndim == 0 and spec else object.__format__(self, spec)
+
     def __repr__(self):
         text = np.array2string(values(self), separator=", ", prefix="tensor(")
         extra = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
@@ -350,6 +356,15 @@ cdef class Variable:
                 raise ValueError(f"__array__: a conversion from {a.dtype} to {dtype} needs a copy")
             return a.astype(dtype)
         return a.copy() if copy else a
+
+    def __dlpack__(self, **options):
+        """The memory as a DLPack capsule, for another library's ``from_dlpack``; as `numpy`, not for what requires a gradient."""
+        if self.node is not None:
+            raise GraphError("__dlpack__: the tensor requires a gradient, which would be lost; use .detach()")
+        return (<object>values(self)).__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return (<object>values(self)).__dlpack_device__()
 
     # -- written in place --
 
@@ -546,18 +561,50 @@ def from_numpy(a):
     a : ndarray
         Of a dtype that tinynet has, in native byte order, any strides.
     """
-    return wrap(checked_external(a), None, 0)
+    return wrap(checked_external("from_numpy", a), None, 0)
 
 
-cdef ndarray checked_external(object a):
+def from_dlpack(x):
+    """A tensor that shares the memory of another library's array.
+
+    Parameters
+    ----------
+    x : object with ``__dlpack__`` and ``__dlpack_device__``
+        An array on the CPU, of a dtype that tinynet has.  One that its library exports as read-only gives a tensor that cannot be
+        written in place.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    DTypeError
+        If `x` has no DLPack interface, or holds another dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinynet as tn
+    >>> tn.from_dlpack(np.arange(3))
+    tensor([0, 1, 2])
+    """
+    if not hasattr(x, "__dlpack__"):
+        raise DTypeError(f"from_dlpack: x must have the DLPack interface; got {type(x).__name__}")
+    if isinstance(x, Variable):
+        return x.detach()
+    return wrap(checked_external("from_dlpack", np.from_dlpack(x)), None, 0)
+
+
+cdef ndarray checked_external(str op, object a):
     """An array from outside as one over a block."""
     if not isinstance(a, np.ndarray):
-        raise DTypeError(f"from_numpy: a must be an ndarray; got {type(a).__name__}")
-    as_dtype("from_numpy", a.dtype)
+        raise DTypeError(f"{op}: a must be an ndarray; got {type(a).__name__}")
+    as_dtype(op, a.dtype)
     if not a.dtype.isnative:
-        raise DTypeError(f"from_numpy: a must be in native byte order; got {a.dtype.str} (tinynet.tensor converts it)")
+        raise DTypeError(f"{op}: a must be in native byte order; got {a.dtype.str} (tinynet.tensor converts it)")
     if not a.flags.aligned:
-        raise ArgumentError("from_numpy: a must be aligned in memory; tinynet.tensor makes a copy that is")
+        raise ArgumentError(f"{op}: a must be aligned in memory; tinynet.tensor makes a copy that is")
     return wrap_external(a)
 
 
