@@ -116,3 +116,12 @@ def test_dlpack_with_torch():
     u = tn.from_dlpack(q)
     u.add_(1)
     assert u.tolist() == q.tolist() == [[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]
+
+
+def test_numpy_by_force():
+    x = tn.ones(2, requires_grad=True)
+    with pytest.raises(GraphError, match="numpy: the tensor requires a gradient"):
+        x.numpy()
+    a = (x * 2).numpy(force=True)
+    assert a.tolist() == [2.0, 2.0]
+    assert np.shares_memory(x.numpy(force=True), x.detach().numpy())

@@ -335,17 +335,22 @@ cdef class Variable:
         """The elements as nested lists of Python numbers."""
         return (<object>values(self)).tolist()
 
-    def numpy(self):
+    def numpy(self, *, force=False):
         """The elements as an ndarray that shares the tensor's memory.
 
         Writes through it are not tracked: a value that a gradient needs is then wrong without an error.
+
+        Parameters
+        ----------
+        force : bool, default False
+            Give the array of a tensor that requires a gradient, too.
 
         Raises
         ------
         GraphError
             If the tensor requires a gradient; use ``.detach().numpy()``.
         """
-        if self.node is not None:
+        if self.node is not None and not force:
             raise GraphError("numpy: the tensor requires a gradient, which would be lost; use .detach().numpy()")
         return (<object>values(self)).view()
 
