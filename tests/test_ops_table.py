@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ops_cases import CASES, DROPOUT_P, Array, Case, Shapes, draw
-from ops_running import LAYOUTS, assert_near, largest, leaf, run
+from ops_cases import CASES, Case, draw
+from ops_running import (
+    LAYOUTS,
+    assert_near,
+    case_dtype,
+    check,
+    directional_error,
+    eps_of,
+    largest,
+    leaf,
+    run,
+)
 
 import tinynet as tn
 from tinynet import ops
@@ -23,10 +32,6 @@ ABSTRACT = {"Activation", "Binary"}  # give no function of their own
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
-
-
-def eps_of(*dtypes: object) -> float:
-    return max(float(np.finfo(d).eps) for d in dtypes)
 
 
 def subclasses(kind: type) -> set[type]:
@@ -87,30 +92,6 @@ def test_values_and_gradients_in_every_layout(
             check(case, shapes, name, [a if b is None else b for a, b in zip(arrays, laid, strict=True)], lay)
 
 
-def check(case: Case, shapes: Shapes, layout: str, arrays: list[Array], lay: object) -> None:
-    what = f"{case.name} of {shapes} in layout {layout}"
-    plain = [np.array(a, a.dtype.newbyteorder("="), order="C") for a in arrays]
-    before = [a.copy() for a in plain]
-    expected = case.reference(*(a.astype(np.float64) for a in plain))
-    weights = np.random.default_rng(zlib.crc32(what.encode())).standard_normal(expected.shape)
-    cotangent = np.asarray(weights, case_dtype(case, plain[0].dtype))
-    laid = lay(cotangent) if lay is not None else None
-    y, gradients = run(case, arrays, cotangent if laid is None else laid)
-    _, wanted = run(case, plain, cotangent if laid is None else np.array(laid, cotangent.dtype, order="C"))
-    eps = eps_of(y.dtype, plain[0].dtype)
-    if case.random and layout != "C":  # which elements stay depends on the layout in memory
-        expected, wanted = masked(y, plain[0], cotangent if laid is None else laid)
-    assert y.dtype == cotangent.dtype, what
-    size = np.abs(expected) if case.elementwise else largest(expected, *plain)
-    assert_near(y, expected, eps, case.ulps, size, what)
-    for i, (g, h) in enumerate(zip(gradients, wanted, strict=True)):
-        assert g.dtype == plain[i].dtype, what
-        size = max(largest(h), case.floor * largest(cotangent))
-        assert_near(g, h.astype(np.float64), eps, case.grad_ulps, size, f"gradient {i} of {what}")
-    for a, b in zip(plain, before, strict=True):
-        np.testing.assert_array_equal(a, b, err_msg=f"{what} changed its input")
-
-
 @each_dtype
 @pytest.mark.parametrize("case", [c for c in CASES if not c.random], ids=lambda c: c.name)
 def test_mixed_layouts(case: Case, dtype: type, rng: np.random.Generator) -> None:
@@ -131,44 +112,7 @@ def test_mixed_layouts(case: Case, dtype: type, rng: np.random.Generator) -> Non
             assert_near(a, b.astype(np.float64), eps, 2 * case.grad_ulps, size, f"gradient {i} of {what}")
 
 
-def case_dtype(case: Case, dtype: np.dtype) -> np.dtype:
-    """The dtype of the output."""
-    if case.name != "cast":
-        return dtype
-    return np.dtype(np.float64 if dtype == np.float32 else np.float32)
-
-
-def masked(y: Array, x: Array, g: Array) -> tuple[Array, list[Array]]:
-    """What dropout gives for the mask that y shows, in which both kinds occur."""
-    kept = y != 0.0
-    if x.size > 50:
-        assert 0.2 < kept.mean() < 0.95
-    scale = np.float64(1.0 / (1.0 - DROPOUT_P))
-    return np.where(kept, x * scale, 0.0), [np.where(kept, g * scale, 0.0)]
-
-
 # ---- gradients ------------------------------------------------------------------------------------
-
-
-def directional_error(case: Case, arrays: list[Array], rng: np.random.Generator) -> float:
-    """The relative error of d/dh sum c f(x + h v); c, v random, f the reference, five-point differences."""
-    reference = case.reference
-    shape = reference(*arrays).shape
-    c = np.asarray(rng.standard_normal(shape), np.float32).astype(np.float64)
-    directions = [rng.standard_normal(a.shape) for a in arrays]
-    cotangent = c.astype(case_dtype(case, np.dtype(np.float64)))
-    _, gradients = run(case, [a.copy() for a in arrays], cotangent)
-    analytical = sum(float((g * v).sum()) for g, v in zip(gradients, directions, strict=True))
-    size = sum(float(np.abs(g * v).sum()) for g, v in zip(gradients, directions, strict=True))
-
-    def loss(h: float) -> float:
-        return float((c * reference(*(a + h * v for a, v in zip(arrays, directions, strict=True)))).sum())
-
-    h = 2e-4
-    numerical = (8.0 * (loss(h) - loss(-h)) - (loss(2 * h) - loss(-2 * h))) / (12.0 * h)
-    # a sum that cancels to next to nothing is measured against a hundredth of its terms
-    floor = max(0.01 * size, 1e-5 * float(np.abs(c).sum()), 1e-30)
-    return abs(analytical - numerical) / max(abs(numerical), floor)
 
 
 @each_case

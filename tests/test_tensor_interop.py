@@ -73,9 +73,7 @@ def test_dlpack_read_only():
     a = np.arange(3.0)
     a.flags.writeable = False
     t = tn.from_dlpack(a)
-    with pytest.raises(
-        tn.errors.ArgumentError, match="add_: the tensor must be writable; got read-only"
-    ):
+    with pytest.raises(tn.errors.ArgumentError, match="add_: the tensor must be writable; got read-only"):
         t.add_(1)
 
 

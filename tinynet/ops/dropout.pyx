@@ -61,9 +61,13 @@ cdef class Dropout(Op):
             (<object>y)[...] = 0
         elif PyArray_TYPE(x) == NPY_FLOAT:
             py, px, threads = <float*>PyArray_DATA(y), <const float*>PyArray_DATA(x), team(200.0 * n, (n + PIECE - 1) // PIECE)
-            for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads,
-                            use_threads_if=threads > 1):
-                dropout_piece(py, px, n, self.seed, self.call, threshold, scale, i)
+            if threads == 1:
+                with nogil:
+                    for i in range((n + PIECE - 1) // PIECE):
+                        dropout_piece(py, px, n, self.seed, self.call, threshold, scale, i)
+            else:
+                for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads):
+                    dropout_piece(py, px, n, self.seed, self.call, threshold, scale, i)
         else:
             flat = np.lib.stride_tricks.as_strided(x, (n,), (8,)), np.lib.stride_tricks.as_strided(y, (n,), (8,))
             with quiet():
