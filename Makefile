@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := $(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_path('scripts'))")
 
-.PHONY: build test parity lint format types bench docs clean
+.PHONY: build test parity lint format types bench docs api clean
 
 build: # compiles in place; changed Python files count at once, changed Cython and C files after another `make build`
 	$(PYTHON) -m pip install --editable '.[dev,examples,test]'
@@ -34,7 +34,10 @@ bench:
 docs: # what the pages show is run, and their links are followed
 	$(PYTHON) -m pytest tests/test_docs.py
 
+api: # the reference, into docs/_build; needs the extra "docs"
+	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs docs/_build
+
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find tinynet -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
