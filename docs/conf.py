@@ -34,7 +34,7 @@ html_title = "tinynet: API"
 html_show_sourcelink = False
 
 autodoc_typehints = "none"  # compiled functions have none at run time; the types stand under Parameters
-autodoc_docstring_signature = False  # Cython writes one, with `self`; it can be asked for
+autodoc_docstring_signature = False  # Cython writes one too
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # `api_names` says which members an entry has
 numpydoc_class_members_toctree = False
@@ -118,6 +118,11 @@ def plain(app: Sphinx, what: str, name: str, value: object, options: object, lin
             literal = indent
 
 
+def bound(app: Sphinx, what: str, name: str, value: object, options: object, args: str, returns: str) -> Any:
+    """Signatures of compiled methods as they are called: without `self`."""
+    return (re.sub(r"^\(self(, )?", "(", args), returns) if args else None
+
+
 def complete(app: Sphinx, env: Any) -> None:
     """Warn of public names that the built pages do not describe."""
     described = env.get_domain("py").objects
@@ -130,4 +135,5 @@ def setup(app: Sphinx) -> None:
     app.add_directive("names", Names)
     app.add_role("name", Name())
     app.connect("autodoc-process-docstring", plain, priority=400)  # before numpydoc, which adds markup
+    app.connect("autodoc-process-signature", bound)
     app.connect("env-check-consistency", complete)
