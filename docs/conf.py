@@ -135,5 +135,5 @@ def setup(app: Sphinx) -> None:
     app.add_directive("names", Names)
     app.add_role("name", Name())
     app.connect("autodoc-process-docstring", plain, priority=400)  # before numpydoc, which adds markup
-    app.connect("autodoc-process-signature", bound)
+    app.connect("autodoc-process-signature", bound, priority=400)  # numpydoc takes the docstring's
     app.connect("env-check-consistency", complete)
