@@ -73,13 +73,17 @@ def public_objects() -> Iterator[tuple[str, object]]:
             yield f"{name}.{attribute}", getattr(module, attribute)
 
 
+def described(kind: type) -> list[type]:
+    """The classes whose attributes a class's entry describes: itself and its bases that have no entry."""
+    public = [value for _, value in public_objects() if inspect.isclass(value) and value is not kind]
+    elsewhere = {base for value in public if issubclass(kind, value) for base in value.__mro__}
+    ours = [base for base in kind.__mro__ if base.__module__.startswith("tinynet.")]
+    return [base for base in ours if base not in elsewhere]
+
+
 def members(kind: type) -> list[str]:
-    """The public attributes that a class's entry has: its own and those of bases that are not public."""
-    public = {id(value) for _, value in public_objects()}
-    names: dict[str, None] = {}
-    for base in kind.__mro__:
-        if base is kind or (id(base) not in public and base.__module__.startswith("tinynet")):
-            names.update(dict.fromkeys(vars(base)))
+    """The public attributes, with a docstring, that a class's entry describes."""
+    names = dict.fromkeys(name for base in described(kind) for name in vars(base))
     return sorted(n for n in names if not n.startswith("_") and inspect.getdoc(getattr(kind, n, None)))
 
 
