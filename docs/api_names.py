@@ -3,7 +3,7 @@
 A page lists public names of a module with a directive of one line, which `docs/conf.py` expands::
 
     .. names:: tinynet.nn.init                          all of them
-    .. names:: tinynet tinynet.creation from_numpy      those made in tinynet/creation.py, and from_numpy
+    .. names:: tinynet tinynet.creation from_numpy      those made in or inside that module, and from_numpy
     .. names:: tinynet                                  where other lines chose some: the rest
 
 So a new public name is in the reference by itself, in its place or among the rest; and so is a new public
@@ -128,4 +128,6 @@ def entries(folder: Path = PAGES) -> dict[Listing, list[str]]:
 
 
 def _chosen(full: str, value: object, choice: tuple[str, ...]) -> bool:
-    return full.rpartition(".")[2] in choice or getattr(value, "__module__", None) in choice
+    made_in = f"{getattr(value, '__module__', '')}."
+    modules = tuple(f"{name}." for name in choice if "." in name)
+    return full.rpartition(".")[2] in choice or made_in.startswith(modules)

@@ -54,8 +54,11 @@ def test_full():
         ((7, 2, -2), "int64"),
         ((0, 1, 0.25), "float32"),
         ((3.0,), "float32"),
-        ((5, 2), "int64"),
         ((0,), "int64"),
+        ((2, 2), "int64"),
+        ((np.int64(3),), "int64"),
+        ((np.float32(0.5), 3), "float32"),
+        ((1, 0, -0.1), "float32"),
     ],
 )
 def test_arange(arguments, dtype):

@@ -43,7 +43,8 @@ def public_methods() -> Iterator[tuple[str, object]]:
         if inspect.isclass(kind):
             for base in api_names.described(kind):
                 for name, value in vars(base).items():
-                    if not name.startswith("_") and is_method(value):
+                    at_base = not value.__doc__ and inspect.getdoc(getattr(kind, name))
+                    if not name.startswith("_") and is_method(value) and not at_base:
                         yield f"{owner}.{name}", value
 
 

@@ -55,6 +55,13 @@ def gradcheck(
         If no input requires a gradient, or one that does is not a float64 leaf.
     GraphError
         If gradients disagree: names the input, the index and both values.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> x = tn.randn(3, 4, dtype=tn.float64, requires_grad=True)
+    >>> tn.gradcheck(lambda x: (x * x).exp(), x)
+    True
     """
     tensors = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     checked = [(i, t) for i, t in enumerate(tensors) if isinstance(t, Tensor) and t.requires_grad]

@@ -23,13 +23,25 @@ class Generator:
     ------
     ArgumentError
         If the seed is not such an integer.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> g = tn.Generator(7)
+    >>> x, state = tn.rand(3, generator=g), g.get_state()
+    >>> state
+    {'seed': 7, 'calls': 1}
+    >>> y = tn.rand(3, generator=g)
+    >>> g.set_state(state)
+    >>> tn.rand(3, generator=g).tolist() == y.tolist()
+    True
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start again from `seed`; returns the generator."""
+        """Start again from `seed`, an int in [0, 2^64); returns the generator."""
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise ArgumentError(f"manual_seed: seed must be an integer in [0, 2^64); got {seed!r}")
         self._seed, self._calls = int(seed), 0
@@ -40,12 +52,16 @@ class Generator:
         """The seed that the generator was last started from."""
         return self._seed
 
+    def initial_seed(self) -> int:
+        """The seed that the generator was last started from, as PyTorch names it."""
+        return self._seed
+
     def get_state(self) -> dict[str, int]:
         """The state: ``{"seed": ..., "calls": ...}``."""
         return {"seed": self._seed, "calls": self._calls}
 
     def set_state(self, state: dict[str, int]) -> None:
-        """Continue from a state that `get_state` gave."""
+        """Continue from a `state` that `get_state` gave; ArgumentError, and no change, if it is none."""
         try:
             seed, calls = state["seed"], state["calls"]
         except (KeyError, TypeError):
@@ -73,7 +89,32 @@ default_generator = Generator(0)
 
 
 def manual_seed(seed: int) -> Generator:
-    """Start the default generator again from `seed` (in [0, 2^64)); returns it."""
+    """Start the default generator again; everything random that is given no generator draws from it.
+
+    Parameters
+    ----------
+    seed : int
+        In [0, 2^64).
+
+    Returns
+    -------
+    Generator
+        The default generator.
+
+    Raises
+    ------
+    ArgumentError
+        If the seed is not such an integer.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> _ = tn.manual_seed(0)
+    >>> x = tn.randn(3)
+    >>> _ = tn.manual_seed(0)
+    >>> tn.randn(3).tolist() == x.tolist()
+    True
+    """
     return default_generator.manual_seed(seed)
 
 

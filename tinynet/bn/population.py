@@ -83,6 +83,15 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> dict[str, tu
     References
     ----------
     S. Ioffe, C. Szegedy: Batch Normalization, 2015, section 3.1 and Algorithm 2.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> model = tn.nn.Sequential(tn.nn.Linear(4, 3), tn.nn.BatchNorm1d(3))
+    >>> statistics = tn.bn.population_statistics(model, [tn.randn(32, 4) for _ in range(10)])
+    >>> mean, variance = statistics["1"]
+    >>> mean.shape, bool((variance > 0).all())
+    ((3,), True)
     """
     if not isinstance(model, Module):
         raise DTypeError(f"population_statistics: model must be a Module; got {type(model).__name__}")

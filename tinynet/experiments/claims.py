@@ -60,14 +60,14 @@ class Claim:
 
     @classmethod
     def at_least(cls, name: str, value: float | None, limit: float | None) -> Claim:
-        """Make the claim ``value >= limit``; without a limit there is no bound, without a value it fails."""
+        """Make the claim `name`, ``value >= limit``; no limit means no bound, no value that it fails."""
         if limit is None:
             return cls(name, value, None, None)
         return cls(name, value, f">= {limit:.4g}", value is not None and value >= limit)
 
     @classmethod
     def at_most(cls, name: str, value: float | None, limit: float | None) -> Claim:
-        """Make the claim ``value <= limit``; without a limit there is no bound, without a value it fails."""
+        """Make the claim `name`, ``value <= limit``; no limit means no bound, no value that it fails."""
         if limit is None:
             return cls(name, value, None, None)
         return cls(name, value, f"<= {limit:.4g}", value is not None and value <= limit)
@@ -78,7 +78,18 @@ class Claim:
 
 
 def claims_table(claims: Iterable[Claim]) -> str:
-    """Return the claims as a table for the terminal: one line per claim, ``NO`` where one does not hold."""
+    """Return the claims as a table for the terminal: one line per claim, ``NO`` where one does not hold.
+
+    Parameters
+    ----------
+    claims : iterable of Claim
+        In the order of the lines.
+
+    Returns
+    -------
+    str
+        See `table`.
+    """
     rows = [
         (
             claim.name,

@@ -8,6 +8,11 @@ import importlib.util
 def require(*modules: str) -> None:
     """Check that modules can be imported, without importing them.
 
+    Parameters
+    ----------
+    *modules : str
+        Their names.
+
     Raises
     ------
     ImportError

@@ -187,7 +187,7 @@ class History:
     percentiles: list[FloatArray] = field(default_factory=list)
 
     def add(self, step: int, evaluation: Evaluation) -> None:
-        """Append one measurement, made with a watched module."""
+        """Append `evaluation`, made after `step` steps with a watched module."""
         if evaluation.inputs is None:
             raise ArgumentError(
                 "History.add: evaluation must come from evaluate(..., watch=module); got none"
@@ -206,7 +206,7 @@ class History:
         return dict(self.curve).get(step)
 
     def unit(self, index: int) -> FloatArray:
-        """Return the percentiles of one unit over time, (T, 3)."""
+        """Return the percentiles of unit `index` over time, (T, 3)."""
         return np.stack(self.percentiles)[:, :, index]
 
     def median_over_units(self) -> FloatArray:

@@ -58,9 +58,23 @@ def plain(obj: object, operation: str = "write_json") -> object:
 
 
 def write_json(path: str | os.PathLike[str], obj: object) -> None:
-    """Write `obj` (see `plain`) as strict JSON, atomically; the folder must exist.
+    """Write a tree as strict JSON, atomically; the folder must exist.
 
     Objects are indented; a list without containers in it stands on one line.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    obj : object
+        A tree of dicts with text keys, lists, tuples, arrays, numbers, text, paths, bool and None.  Numbers
+        that are not finite become null.  An object with a method ``to_json()`` is replaced by what that
+        returns.
+
+    Raises
+    ------
+    DTypeError
+        If the tree holds anything else; the file is left as it was.
     """
     text = _layout(plain(obj), "\n")
     with atomic_write(path, operation="write_json") as file:

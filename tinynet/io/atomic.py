@@ -49,6 +49,15 @@ def atomic_path(path: str | os.PathLike[str], *, operation: str = "atomic_path")
     DataError
         If the folder does not exist or `path` is a folder.  Other errors of the operating system come as
         they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinynet.io import atomic_path
+    >>> with atomic_path("weights.bin") as temporary:
+    ...     np.arange(3.0).tofile(temporary)
+    >>> np.fromfile("weights.bin")
+    array([0., 1., 2.])
     """
     target = Path(os.path.realpath(checked_path(path, operation)))
     if not target.parent.is_dir():
@@ -112,12 +121,12 @@ def atomic_write(
 
     Examples
     --------
-    >>> import json, os, tempfile
-    >>> folder = tempfile.mkdtemp()
-    >>> with atomic_write(os.path.join(folder, "results.json")) as file:
-    ...     json.dump({"accuracy": 0.98}, file)
-    >>> os.listdir(folder)
-    ['results.json']
+    >>> from tinynet.io import atomic_write
+    >>> with atomic_write("results.csv") as file:
+    ...     _ = file.write("step,accuracy")
+    >>> from pathlib import Path
+    >>> Path("results.csv").read_text()
+    'step,accuracy'
     """
     if mode not in _MODES:
         raise ArgumentError(f"{operation}: mode must be 'w' or 'wb'; got {mode!r}")

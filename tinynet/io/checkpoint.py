@@ -84,6 +84,15 @@ def save(obj: object, path: str | os.PathLike[str]) -> None:
     -----
     Dicts of any class come back as dict, tensors of any class (parameters) as Tensor, without their
     gradients.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> model = tn.nn.Linear(3, 2)
+    >>> tn.save({"model": model.state_dict(), "epoch": 3}, "checkpoint.safetensors")
+    >>> checkpoint = tn.load("checkpoint.safetensors")
+    >>> checkpoint["epoch"], checkpoint["model"]["weight"].shape
+    (3, (2, 3))
     """
     import safetensors.numpy
 
@@ -124,6 +133,13 @@ def load(path: str | os.PathLike[str]) -> Any:
     DataError
         If the file is missing, truncated, damaged, or not written by `save`.  The message names path and
         reason.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.save([1, (2.5, "three"), tn.arange(3)], "tree.safetensors")
+    >>> tn.load("tree.safetensors")
+    [1, (2.5, 'three'), tensor([0, 1, 2])]
     """
     import safetensors
 

@@ -82,6 +82,15 @@ def mnist_mlp(
     References
     ----------
     S. Ioffe, C. Szegedy: Batch Normalization, 2015, section 4.1.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> model = tn.models.mnist_mlp(layers=1, hidden=20)
+    >>> [name for name, _ in model.named_children()]
+    ['linear1', 'bn1', 'act1', 'output']
+    >>> model(tn.rand(60, 784)).shape
+    (60, 10)
     """
     with_norm = _check.boolean("mnist_mlp", "batch_norm", batch_norm)
     hidden = _check.integer("mnist_mlp", "hidden", hidden, 1)
@@ -122,6 +131,18 @@ def gaussian_weights_(model: M, std: float, generator: Generator | None = None) 
     -------
     Module
         `model` itself.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If `std` is not a number of at least 0.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> model = tn.models.gaussian_weights_(tn.nn.Linear(3, 2), std=0.1)
+    >>> model.bias.tolist()
+    [0.0, 0.0]
     """
     for module in model.modules():
         if isinstance(module, Linear):

@@ -53,6 +53,12 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     ------
     ArgumentError, DTypeError
         If the name is unknown or the slope is not a finite number.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.nn.init.calculate_gain("tanh")
+    1.6666666666666667
     """
     _check.choice("calculate_gain", "nonlinearity", nonlinearity, _NONLINEARITIES)
     if nonlinearity == "tanh":
@@ -68,7 +74,31 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def constant_(tensor: T, val: float) -> T:
-    """Fill `tensor` with `val`."""
+    """Fill a tensor with one value.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Float32 or float64, of any shape.
+    val : float
+        The value, finite.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If the tensor is of another dtype or the value not a finite number.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.nn.init.constant_(tn.empty(3), 0.5)
+    tensor([0.5, 0.5, 0.5])
+    """
     _floating("constant_", tensor)
     value = _check.real("constant_", "val", val)
     with no_grad():
@@ -77,7 +107,23 @@ def constant_(tensor: T, val: float) -> T:
 
 
 def zeros_(tensor: T) -> T:
-    """Fill `tensor` with 0."""
+    """Fill a tensor with 0.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Float32 or float64, of any shape.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    DTypeError
+        If the tensor is of another dtype.
+    """
     _floating("zeros_", tensor)
     with no_grad():
         tensor.fill_(0.0)
@@ -85,7 +131,23 @@ def zeros_(tensor: T) -> T:
 
 
 def ones_(tensor: T) -> T:
-    """Fill `tensor` with 1."""
+    """Fill a tensor with 1.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Float32 or float64, of any shape.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    DTypeError
+        If the tensor is of another dtype.
+    """
     _floating("ones_", tensor)
     with no_grad():
         tensor.fill_(1.0)
@@ -93,7 +155,34 @@ def ones_(tensor: T) -> T:
 
 
 def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> T:
-    """Fill `tensor` from the uniform distribution U(a, b), with finite ``a <= b``."""
+    """Fill a tensor from the uniform distribution U(a, b).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Float32 or float64, of any shape.
+    a, b : float, default 0 and 1
+        The bounds, finite, ``a <= b``.
+    generator : Generator, optional
+        Default: the default generator.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If an argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> w = tn.nn.init.uniform_(tn.empty(2, 3), -1.0, 1.0)
+    >>> bool((w.abs() <= 1).numpy().all())
+    True
+    """
     _floating("uniform_", tensor)
     low, high = _check.real("uniform_", "a", a), _check.real("uniform_", "b", b)
     if low > high:
@@ -104,7 +193,27 @@ def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: Generator | N
 
 
 def normal_(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> T:
-    """Fill `tensor` from the normal distribution N(mean, std^2), with ``std >= 0``."""
+    """Fill a tensor from the normal distribution N(mean, std^2).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Float32 or float64, of any shape.
+    mean, std : float, default 0 and 1
+        Finite, ``std >= 0``.
+    generator : Generator, optional
+        Default: the default generator.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If an argument is not of its kind or range.
+    """
     _floating("normal_", tensor)
     centre, spread = _check.real("normal_", "mean", mean), _check.real("normal_", "std", std, 0)
     with no_grad():
@@ -125,10 +234,33 @@ def trunc_normal_(
     Inverts the distribution function: ``x = mean + std * ndtri(u)`` with u uniform between ``Phi((a -
     mean)/std)`` and ``Phi((b - mean)/std)``; computed in float64 and clipped to [a, b].
 
+    Parameters
+    ----------
+    tensor : Tensor
+        Float32 or float64, of any shape.
+    mean, std : float, default 0 and 1
+        Of the distribution before it is restricted; ``std > 0``.
+    a, b : float, default -2 and 2
+        The bounds, ``a < b``.
+    generator : Generator, optional
+        Default: the default generator.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
     Raises
     ------
     ArgumentError
         If ``std`` is not positive, ``a >= b``, or [a, b] lies so far out that its probability underflows.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> w = tn.nn.init.trunc_normal_(tn.empty(100), std=0.02, a=-0.04, b=0.04)
+    >>> w.abs().max().item() <= 0.04
+    True
     """
     # Not at the top: importing scipy.special takes longer than importing all of this package.
     from scipy.special import ndtr, ndtri
@@ -158,14 +290,61 @@ def trunc_normal_(
 
 
 def xavier_uniform_(tensor: T, gain: float = 1.0, generator: Generator | None = None) -> T:
-    """Fill from U(-b, b) with ``b = gain * sqrt(6 / (fan_in + fan_out))`` (Glorot & Bengio 2010, eq. 16)."""
+    """Fill from U(-b, b) with ``b = gain * sqrt(6 / (fan_in + fan_out))`` (Glorot & Bengio 2010, eq. 16).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        A weight of at least two axes, none of them empty.
+    gain : float, default 1
+        At least 0; see `calculate_gain`.
+    generator : Generator, optional
+        Default: the default generator.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ArgumentError, DTypeError, ShapeError
+        If an argument is not of its kind or range, or the tensor has less than two axes.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> w = tn.nn.init.xavier_uniform_(tn.empty(10, 20))
+    >>> w.abs().max().item() < (6 / 30) ** 0.5
+    True
+    """
     fan_in, fan_out = _fans("xavier_uniform_", tensor)
     bound = _check.real("xavier_uniform_", "gain", gain, 0) * math.sqrt(6.0 / (fan_in + fan_out))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: T, gain: float = 1.0, generator: Generator | None = None) -> T:
-    """Fill from N(0, s^2) with ``s = gain * sqrt(2 / (fan_in + fan_out))`` (Glorot & Bengio 2010, eq. 12)."""
+    """Fill from N(0, s^2) with ``s = gain * sqrt(2 / (fan_in + fan_out))`` (Glorot & Bengio 2010, eq. 12).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        A weight of at least two axes, none of them empty.
+    gain : float, default 1
+        At least 0; see `calculate_gain`.
+    generator : Generator, optional
+        Default: the default generator.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ArgumentError, DTypeError, ShapeError
+        If an argument is not of its kind or range, or the tensor has less than two axes.
+    """
     fan_in, fan_out = _fans("xavier_normal_", tensor)
     std = _check.real("xavier_normal_", "gain", gain, 0) * math.sqrt(2.0 / (fan_in + fan_out))
     return normal_(tensor, 0.0, std, generator)
@@ -216,7 +395,28 @@ def kaiming_normal_(
 ) -> T:
     """Fill from N(0, s^2) with ``s = gain / sqrt(fan)`` (He et al. 2015, eq. 10).
 
-    The arguments are those of `kaiming_uniform_`.
+    Parameters
+    ----------
+    tensor : Tensor, at least 2-D
+        The weight.
+    a : float, default 0
+        Negative slope, where `nonlinearity` is 'leaky_relu'.
+    mode : {'fan_in', 'fan_out'}, default 'fan_in'
+        Whether the variance is kept in the forward or in the backward pass.
+    nonlinearity : str, default 'leaky_relu'
+        See `calculate_gain`.
+    generator : Generator, optional
+        Default: the default generator.
+
+    Returns
+    -------
+    Tensor
+        `tensor` itself.
+
+    Raises
+    ------
+    ArgumentError, DTypeError, ShapeError
+        If an argument is not of its kind, or the tensor has less than two axes.
     """
     std = _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity)
     return normal_(tensor, 0.0, std, generator)
