@@ -46,6 +46,20 @@ def making() -> None:
         tn.empty(2, dtype=tn.uint8),
         tn.full((2,), 1.5),
         tn.full(2, True, dtype=tn.bool),
+        tn.as_tensor(np.ones(2), dtype=tn.float32),
+        tn.asarray([1.0, 2.0], dtype="float64", copy=True, requires_grad=True),
+        tn.tensor([1.0], device=tn.device("cpu"), pin_memory=False),
+        tn.zeros(2, out=None, layout=None),
+        tn.empty_like(tn.ones(2), device="cpu", memory_format=None),
+        tn.eye(2, 3, dtype=tn.int64),
+        tn.linspace(0, 1, 5),
+        tn.randint(10, (2, 3)),
+        tn.randint(2, 10, (2, 3), generator=tn.Generator(1)),
+        tn.randint_like(tn.ones(2), 2, 5),
+        tn.normal(0.0, tn.ones(2)),
+        tn.normal(0.0, 1.0, (2, 3)),
+        tn.bernoulli(tn.ones(2)),
+        tn.multinomial(tn.ones(3), 2, replacement=True),
         tn.arange(3),
         tn.arange(0.0, 1.0, 0.5, dtype=np.float32),
         tn.rand(2, generator=tn.Generator(1)),
@@ -241,7 +255,8 @@ def the_rest() -> None:
     g: tn.Generator = tn.default_generator
     state: dict[str, int] = g.get_state()
     g.set_state(state)
-    n = g.seed
+    n = g.seed + g.initial_seed()
+    b = tn.cuda.is_available() and tn.cuda.device_count() > 0
     n = tn.get_num_threads()
     tn.set_num_threads(n)
     statistics: dict[str, int] = tn.memory_stats()
@@ -270,6 +285,8 @@ def the_rest() -> None:
 
 
 if TYPE_CHECKING:  # what the checker must refuse: an ignore that is not needed is an error in strict mode
+    tn.zeros(2, out=tn.ones(2))  # type: ignore[arg-type]
+    tn.zeros(2, colour=1)  # type: ignore[call-arg]
     tn.ones(2) + "a"  # type: ignore[operator]
     tn.ones(2) @ 3  # type: ignore[operator]
     tn.ones(2) + 1j  # type: ignore[operator]

@@ -192,18 +192,20 @@ def multinomial(
         raise ArgumentError(
             "multinomial: input must hold finite weights of at least 0, in each row one above 0"
         )
-    source = draw(generator)
+    w /= w.max(1, initial=0, keepdims=True)
     if again:
-        total = np.cumsum(w / w.sum(1, keepdims=True), 1)
-        u = source.random((len(w), count)) * total[:, -1:]
+        total = np.cumsum(w, 1)
+        u = draw(generator).random((len(w), count)) * total[:, -1:]
+        u = np.minimum(u, np.nextafter(total[:, -1:], 0))  # the product may be rounded up to the total
         rows = [np.searchsorted(row, points, side="right") for row, points in zip(total, u, strict=True)]
         chosen = np.array(rows, np.int64).reshape(len(w), count)
     else:
-        if count > (least := min((w > 0).sum(1), default=count)):
+        least = min((w > 0).sum(1), default=count)
+        if count > least:
             raise ArgumentError(
                 f"multinomial: num_samples must be at most {least}, the positive weights; got {count}"
             )
         with np.errstate(divide="ignore", over="ignore"):
-            keys = source.standard_exponential(w.shape) / w  # infinite for weight 0
+            keys = draw(generator).standard_exponential(w.shape) / w  # infinite for weight 0
         chosen = np.argsort(keys, 1, kind="stable")[:, :count]
     return from_numpy(chosen.reshape(*shape[:-1], count))

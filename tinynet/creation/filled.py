@@ -33,7 +33,7 @@ def _fitting(op: str, value: Any, target: np.dtype[Any]) -> Any:
         value = value.item()
     try:
         with np.errstate(over="ignore"):
-            return np.array(int(value) if target.kind in "iu" else value, target)
+            return np.full((), int(value) if target.kind in "iu" else value, target)
     except (OverflowError, ValueError, TypeError):
         raise ArgumentError(
             f"{op}: fill_value must be a number that {target} can hold; got {value!r}"
