@@ -82,9 +82,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    images = np.pad(
-        (bunch.images * 15.9375).astype(np.uint8).repeat(3, 1).repeat(3, 2), ((0, 0), (2, 2), (2, 2))
-    )
+    large = (bunch.images * 15.9375).astype(np.uint8).repeat(3, axis=1).repeat(3, axis=2)
+    images = np.pad(large, ((0, 0), (2, 2), (2, 2)))
     order = np.random.default_rng(0).permutation(len(images))
     train, test = order[:1400], order[1400:]
     path = tmp_path_factory.mktemp("digits") / "digits.npz"
@@ -102,13 +101,8 @@ def test_every_import_of_torch_is_replaced_and_nothing_else():
     lines = SCRIPT.read_text().splitlines()
     imports = [line for line in lines if re.match(r"(import|from) torch\b", line)]
     assert imports == list(IMPORTS)
-    assert [
-        re.sub(r"\btorch\b", "x", line) for line in lines if line not in IMPORTS and "import" in line
-    ] == [
-        "from __future__ import annotations",
-        "import argparse",
-        "import numpy as np",
-    ]
+    others = [line for line in lines if "import" in line and line not in IMPORTS]
+    assert others == ["from __future__ import annotations", "import argparse", "import numpy as np"]
 
 
 @complete
