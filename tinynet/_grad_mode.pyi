@@ -25,6 +25,10 @@ class enable_grad(_Switch): ...
 
 class inference_mode(_GradMode):
     mode: bool
+    @overload
+    def __new__(cls, mode: bool = True) -> Self: ...
+    @overload
+    def __new__(cls, mode: _F) -> _F: ...  # type: ignore[misc]
     def __init__(self, mode: bool = True) -> None: ...
 
 class set_grad_enabled(_GradMode):

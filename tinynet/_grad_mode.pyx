@@ -1,6 +1,9 @@
 """Whether operations record what their gradients need: a switch per thread, on unless set."""
 
 import functools
+import inspect
+
+from tinynet import _check
 
 cdef extern from *:
     """
@@ -37,6 +40,8 @@ class _GradMode:
 
     def __call__(self, function):
         mode = self._mode()
+        if inspect.isgeneratorfunction(function):
+            return _steps_with_mode(mode, function)
 
         @functools.wraps(function)
         def with_mode(*args, **kwargs):
@@ -47,6 +52,29 @@ class _GradMode:
             finally:
                 enable(former)
         return with_mode
+
+
+def _steps_with_mode(mode, function):
+    """A generator function whose body runs in a grad mode, and what takes its values does not."""
+    @functools.wraps(function)
+    def steps(*args, **kwargs):
+        generator = function(*args, **kwargs)
+        resume, given = generator.send, None
+        while True:
+            former = is_grad_enabled()
+            enable(mode)
+            try:
+                value = resume(given)
+            except StopIteration as end:
+                return end.value
+            finally:
+                enable(former)
+            try:
+                given = yield value
+                resume = generator.send
+            except BaseException as error:       # thrown into it, or closed: the body decides
+                resume, given = generator.throw, error
+    return steps
 
 
 class _Switch(_GradMode):
@@ -89,16 +117,27 @@ class enable_grad(_Switch):
 class inference_mode(_GradMode):
     """The same as `no_grad` if `mode` is True, as `enable_grad` otherwise.
 
-    Tensors made within it are ordinary tensors, which PyTorch's are not.
+    A context manager and a decorator (``@inference_mode()``, ``@inference_mode``).  Tensors made within it are ordinary tensors,
+    which PyTorch's are not.
 
     Parameters
     ----------
     mode : bool, default True
+
+    Raises
+    ------
+    DTypeError
+        If `mode` is not a bool.
     """
+
+    def __new__(cls, mode=True):
+        if callable(mode):
+            return cls()(mode)
+        return object.__new__(cls)
 
     def __init__(self, mode=True):
         _GradMode.__init__(self)
-        self.mode = bool(mode)
+        self.mode = _check.boolean("inference_mode", "mode", mode)
 
     def _mode(self):
         return not self.mode
@@ -110,18 +149,26 @@ class set_grad_enabled(_GradMode):
     Parameters
     ----------
     mode : bool
+
+    Raises
+    ------
+    DTypeError
+        If `mode` is not a bool.
     """
 
     def __init__(self, mode):
+        self.mode = _check.boolean("set_grad_enabled", "mode", mode)
         self.former = [is_grad_enabled()]
-        self.mode = bool(mode)
         enable(self.mode)
 
     def _mode(self):
         return self.mode
 
-    def __enter__(self):                         # the mode before the call is the one to go back to
+    def __enter__(self):
         enable(self.mode)
+
+    def __exit__(self, *exception):              # the mode before the call is the one to go back to
+        enable(self.former[0])
 
     def __call__(self, function):
         enable(self.former[0])     # as a decorator it leaves the mode of this thread alone

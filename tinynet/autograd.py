@@ -102,12 +102,13 @@ class detect_anomaly:
 
     def __init__(self, check_nan: bool = True) -> None:
         self._check_nan = _check.boolean("detect_anomaly", "check_nan", check_nan)
+        self._former: list[tuple[bool, bool]] = []  # one for each time that the block was entered
 
     def __enter__(self) -> None:
-        self._former = anomaly_mode()
+        self._former.append(anomaly_mode())
         set_anomaly_mode(True, self._check_nan)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        set_anomaly_mode(*self._former)
+        set_anomaly_mode(*self._former.pop())
