@@ -1,4 +1,4 @@
-"""Grad modes in full: decorators of every form, generators, blocks used again, threads (test_graph.py has the rest)."""
+"""Grad modes in full: decorators of every form, generators, blocks used again, threads (see test_graph.py)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class FunctionContext:
     def __init__(self, needs_input_grad=()):
         self.needs_input_grad = needs_input_grad
         self._saved, self._versions = (), ()
-        self._constants = set()              # ids of outputs without a gradient
+        self._constants = ()                 # outputs without a gradient, until `apply` has looked at them
         self._materialize = True
 
     def save_for_backward(self, *tensors):
@@ -60,7 +60,7 @@ class FunctionContext:
 
     def mark_non_differentiable(self, *tensors):
         """Say that these results of `forward` have no gradient.  Results of integer and bool dtypes never have one."""
-        self._constants = {id(t) for t in tensors}
+        self._constants = tensors
 
     def set_materialize_grads(self, value):
         """Say whether `backward` gets zeros (True, the default) or None for a result whose gradient nobody has computed."""
@@ -118,17 +118,18 @@ cdef class Call(Op):
             if not isinstance(y, Variable):
                 raise DTypeError(f"{self.name}: forward must return a Tensor or a tuple of them; got {type(y).__name__} at {i}")
             a = values(<Variable>y)
-            arrays.append((<object>a).view() if any([a is x for x in inputs]) else a)
+            if any([a is x for x in inputs + tuple(arrays)]):
+                block_of(a).has_view = True
+                a = (<object>a).view()
+            arrays.append(a)
         self.y = tuple([((<object>a).shape, (<object>a).dtype) for a in arrays])
         return tuple(arrays) if isinstance(result, tuple) else arrays[0]
 
     cdef object constants(self):
         """For each output, whether it has no gradient; the outputs themselves are let go."""
         result, self.outputs = self.outputs, None
-        marked = self.context._constants
-        found = [id(y) in marked or y.dtype.kind != "f" for y in (result if isinstance(result, tuple) else (result,))]
-        marked.clear()
-        return found
+        marked, self.context._constants = self.context._constants, ()
+        return [any([y is t for t in marked]) or y.dtype.kind != "f" for y in (result if isinstance(result, tuple) else (result,))]
 
     cdef object gradient(self, object g, int i):
         """The gradient of output i as a tensor."""
@@ -145,12 +146,17 @@ cdef class Call(Op):
             given = self.function.backward(self.context, *[self.gradient(parts[i], i) for i in range(len(parts))])
         if not isinstance(given, tuple):
             given = (given,)
+        while len(given) > len(self.places) and given[-1] is None:
+            given = given[:-1]
         if len(given) != len(self.places):
             raise ArgumentError(f"{self.name}: backward must return as many gradients as forward has arguments, "
                                 f"{len(self.places)}; got {len(given)}")
         cdef list gradients = [None] * len(self.x)
         for i, (g, at) in enumerate(zip(given, self.places)):
-            if g is None or at < 0 or not needs[at]:
+            if g is not None and at < 0:
+                raise ArgumentError(f"{self.name}: backward must return None for argument {i}, which is not a Tensor; "
+                                    f"got {type(g).__name__}")
+            if g is None or not needs[at]:
                 continue
             if not isinstance(g, Variable):
                 raise DTypeError(f"{self.name}: backward must return Tensors or None; got {type(g).__name__} for argument {i}")

@@ -26,7 +26,8 @@ from heapq import heapify, heappop, heappush
 from linecache import getline
 
 from numpy cimport (
-    NPY_FLOAT, PyArray_CopyInto, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray,
+    NPY_FLOAT, PyArray_CopyInto, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SAMESHAPE, PyArray_SIZE, PyArray_TYPE, import_array,
+    ndarray,
 )
 
 from tinynet.errors import GraphError
@@ -238,6 +239,9 @@ cdef int deposit(Leaf leaf, ndarray g, bint ours) except -1:
 cdef int finish_leaf(Leaf leaf, dict held) except -1:
     """Add the gradient that this sweep collected to the leaf's own."""
     cdef ndarray g = <ndarray>held.pop(leaf)
+    if not PyArray_SAMESHAPE(g, leaf.like):
+        raise GraphError(f"backward: a leaf has taken over data of shape {(<object>leaf.like).shape} since the forward, where its "
+                         f"shape was {(<object>g).shape}")
     # If `g` is all there is, the leaf takes it over; otherwise somebody else holds it too, or it is a view.
     deposit(leaf, g, sole_reference(g, 1))
     if leaf.watch is not None:
@@ -249,7 +253,7 @@ cdef int finish_leaf(Leaf leaf, dict held) except -1:
 cdef int show(dict held, Node node) except -1:
     """Call the hooks on the node's gradients, which may replace them, and keep those that are to be retained."""
     cdef list parts = [held[node]] if node.n_outputs == 1 else held[node]
-    for index, hooks in node.watch.hooks.items():
+    for index, hooks in list(node.watch.hooks.items()):      # a hook may register or remove hooks
         for hook in list(hooks.values()):
             if parts[index] is not None:
                 parts[index] = hook(parts[index])
@@ -280,12 +284,16 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
     try:
         while waiting:
             node = <Node>heappop(waiting)
+            if path is not None and node not in path:
+                continue                     # one to start from that leads nowhere
             if node.watch is not None:
                 show(held, node)
             if captured is not None and node in captured:
                 captured[node] = held[node]
             op, needs = node.op, node.needs
             if op is None:
+                if captured is not None and node in captured and len(captured) == 1:
+                    continue                 # nothing is wanted from beyond the freed node
                 raise freed()
             if path is not None:
                 needs = tuple([needs[i] and node.parents[i] in path for i in range(len(needs))])

@@ -1,5 +1,6 @@
 """History: what the graph knows of a variable - gradients carried back, given out, watched and kept."""
 
+from collections.abc import Iterable
 from functools import partial
 from weakref import ref
 
@@ -9,6 +10,7 @@ from tinynet._graph cimport Leaf, paths, receive, sweep, watch_of
 from tinynet._variable cimport Variable, values, wrap
 from tinynet.ops.memory cimport outline, own_copy, sole_reference
 
+from tinynet._grad_mode import no_grad
 from tinynet._hooks import RemovableHandle
 from tinynet._variable import tensor
 from tinynet.errors import ArgumentError, DTypeError, GraphError, ShapeError
@@ -133,7 +135,9 @@ cdef class History(Variable):
 
     def detach_(self):
         """Cut this tensor off from the graph; returns it."""
-        self.node, self.index, self.leaf = None, 0, None
+        if not self.is_leaf:
+            self.leaf = None                     # what it retained belongs to the old value; a leaf keeps its `grad`
+        self.node, self.index = None, 0
         return self
 
 
@@ -145,7 +149,8 @@ cdef int check_hook(str op, object hook) except -1:
 
 def through_hook(hook, ndarray g):
     """What the hook makes of a gradient."""
-    result = hook(wrap(g, None, 0))
+    with no_grad():
+        result = hook(wrap(g, None, 0))
     if result is None:
         return g
     if not isinstance(result, Variable):
@@ -158,7 +163,8 @@ def call_with(hook, tensor_ref):
     """The hook with the tensor, if that still exists."""
     t = tensor_ref()
     if t is not None:
-        hook(t)
+        with no_grad():
+            hook(t)
 
 
 # ---- sweeps from and to chosen tensors ----------------------------------------------------------------------------------
@@ -203,6 +209,8 @@ cdef dict start(str op, tuple outputs, tuple gradients):
 
 cdef tuple tensors_of(str op, str name, object given):
     """One tensor or several as a tuple."""
+    if not isinstance(given, (Variable, Iterable)):
+        raise DTypeError(f"{op}: {name} must be a Tensor or a sequence of Tensors; got {type(given).__name__}")
     cdef tuple found = (given,) if isinstance(given, Variable) else tuple(given)
     for i, t in enumerate(found):
         if not isinstance(t, Variable):
@@ -259,7 +267,7 @@ cdef tuple listed(object gradients, Py_ssize_t n):
     """Gradients as a tuple: None means None for each of the n tensors."""
     if gradients is None:
         return (None,) * n
-    return (gradients,) if isinstance(gradients, Variable) else tuple(gradients)
+    return tuple(gradients) if isinstance(gradients, Iterable) and not isinstance(gradients, (Variable, ndarray)) else (gradients,)
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=False):
@@ -316,7 +324,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         captured[t.node] = None
     held = start("grad", starts, listed(grad_outputs, len(starts)))
     path = paths(held, captured)
-    sweep({node: held[node] for node in held if node in path}, bool(retain_graph), captured, path)
+    sweep(held, bool(retain_graph), captured, path)
     held.clear()
     for i, t in enumerate(ends):
         got = captured[t.node]
