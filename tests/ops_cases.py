@@ -14,6 +14,7 @@ import numpy as np
 from scipy import special
 
 import tinynet as tn
+from tinynet._function import Call
 from tinynet.nn import functional as F
 from tinynet.ops import activation, arithmetic, dropout, linear, normalization, reduction, shape, softmax
 
@@ -67,6 +68,20 @@ def draw(rng: np.random.Generator, size: tuple[int, ...], domain: str) -> Array:
     else:
         raise ValueError(domain)
     return np.asarray(np.asarray(x, np.float32), np.float64)
+
+
+class Own(tn.autograd.Function):
+    """y = x^2 w."""
+
+    @staticmethod
+    def forward(ctx: tn.autograd.FunctionContext, x: tn.Tensor, w: tn.Tensor) -> tn.Tensor:
+        ctx.save_for_backward(x, w)
+        return x * x * w
+
+    @staticmethod
+    def backward(ctx: tn.autograd.FunctionContext, g: tn.Tensor) -> tuple[tn.Tensor, tn.Tensor]:
+        x, w = ctx.saved_tensors
+        return 2 * g * x * w, g * x * x
 
 
 def philox(n: int, seed: int, call: int) -> Array:
@@ -328,6 +343,9 @@ CASES: tuple[Case, ...] = (
     Case("bn_eval", normalization.BatchNorm, bn_eval, bn_eval_reference,
          (*BN, ((1, 3), (3,), (3,)), ((0, 3), (3,), (3,))), ((2501, 37), (37,), (37,)),
          ("normal", "away", "normal"), elementwise=False, ulps=8, grad_ulps=16, node="batch_norm"),
+    # an op of one's own
+    Case("function", Call, Own.apply, lambda x, w: x * x * w, tuple((s, s) for (s,) in UNARY),
+         (BIG[0], BIG[0]), ulps=2, node="Own"),
     # dropout
     Case("dropout", dropout.Dropout, lambda x: F.dropout(x, DROPOUT_P, generator=tn.Generator(DROPOUT_SEED)),
          dropout_reference, UNARY, BIG, random=True, ulps=2),

@@ -1,4 +1,4 @@
-"""Grad modes in full: decorators of every form, generators, blocks used again, threads (see test_graph.py)."""
+"""Grad modes in full: decorators of all forms, generators, blocks used again, threads (see test_graph.py)."""
 
 from __future__ import annotations
 

@@ -119,6 +119,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "bn_train": lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
     "bn_train_plain": lambda t, x: t.nn.functional.batch_norm(x, None, None, training=True),
     "bn_eval": bn_eval,
+    "function": lambda t, a, b: a * a * b,
 }
 
 
