@@ -31,3 +31,8 @@ def counting(calls: list[str], name: str):
             return (g,) * ctx.n
 
     return Counting.apply
+
+
+def halves(x):
+    """2 x and 3 x, two outputs of one node."""
+    return function(lambda ctx, x: (x * 2, x * 3), lambda ctx, g, h: g * 2 + h * 3).apply(x)
