@@ -1,4 +1,4 @@
-"""`Function`: the call, the context, errors, lifetime (what it returns: test_autograd_function_results.py)."""
+"""`Function`: the call, the context, errors, lifetime (its results: test_autograd_function_results.py)."""
 
 from __future__ import annotations
 
