@@ -65,21 +65,3 @@ static void relu_backward_f32(float *gx, const float *gy, const float *y, ptrdif
 static void accumulate_f32(float *y, const float *x, ptrdiff_t n) {
     MAP(n, { store_n(y + i, load_n(y + i, m) + load_n(x + i, m), m); });
 }
-
-/* d = sign g + decay w; v = mu v + damp d; w -= lr (nesterov ? d + mu v : v) */
-static void sgd_f32(float *w, float *v, const float *g, ptrdiff_t n, float lr, float mu, float damp, float decay,
-                    float sign, int nesterov) {
-    if (!v)
-        MAP(n, {
-            vf x = load_n(w + i, m);
-            store_n(w + i, x - lr * (sign * load_n(g + i, m) + decay * x), m);
-        });
-    else
-        MAP(n, {
-            vf x = load_n(w + i, m);
-            vf d = sign * load_n(g + i, m) + decay * x;
-            vf u = mu * load_n(v + i, m) + damp * d;
-            store_n(v + i, u, m);
-            store_n(w + i, x - lr * (nesterov ? d + mu * u : u), m);
-        });
-}

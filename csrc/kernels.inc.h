@@ -6,4 +6,5 @@
 #include "columns.inc.h"
 #include "rows.inc.h"
 #include "random.inc.h"
+#include "update.inc.h"
 #include "table.inc.h"

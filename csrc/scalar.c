@@ -219,15 +219,38 @@ static void dropout_f32(float *y, const float *x, ptrdiff_t n, uint64_t first, u
 
 /* ---- optimiser ----------------------------------------------------------------------------------------------------------- */
 
+static float pull(float g, float w, float decay, float sign) { return decay != 0.0f ? sign * g + decay * w : sign * g; }
+
 static void sgd_f32(float *w, float *v, const float *g, ptrdiff_t n, float lr, float mu, float damp, float decay,
                     float sign, int nesterov) {
     for (ptrdiff_t i = 0; i < n; i++) {
-        float d = sign * g[i] + decay * w[i], step = d;
+        float d = pull(g[i], w[i], decay, sign), step = d;
         if (v) {
             v[i] = mu * v[i] + damp * d;
             step = nesterov ? d + mu * v[i] : v[i];
         }
         w[i] -= lr * step;
+    }
+}
+
+static void adam_f32(float *w, float *a, float *s, float *top, const float *g, ptrdiff_t n, float rate, float root,
+                     float r1, float beta2, float r2, float eps, float keep, float decay, float sign) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float d = pull(g[i], w[i], decay, sign);
+        a[i] = r1 < 0.5f ? a[i] + r1 * (d - a[i]) : d - (1.0f - r1) * (d - a[i]);
+        s[i] = beta2 * s[i] + r2 * (d * d);
+        float q = s[i];
+        if (top) q = top[i] = q < top[i] || isnan(top[i]) ? top[i] : q;
+        w[i] = keep * w[i] - rate * (a[i] / (sqrtf(q) / root + eps));
+    }
+}
+
+static void adagrad_f32(float *w, float *s, const float *g, ptrdiff_t n, float rate, float eps, float decay,
+                        float sign) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float d = pull(g[i], w[i], decay, sign);
+        s[i] += d * d;
+        w[i] -= rate * (d / (sqrtf(s[i]) + eps));
     }
 }
 

@@ -24,4 +24,6 @@ const tn_kernels TN_TABLE = {
     .philox_u32 = philox_u32,
     .dropout_f32 = dropout_f32,
     .sgd_f32 = sgd_f32,
+    .adam_f32 = adam_f32,
+    .adagrad_f32 = adagrad_f32,
 };

@@ -95,10 +95,17 @@ typedef struct tn_kernels {
                         uint32_t threshold, float scale);
 
     /* ---- optimiser --------------------------------------------------------------------------------------------------- */
-    /* One SGD step on n weights: d = sign * g + decay * w; v = mu * v + damp * d (v NULL: no momentum, step = d);
-     * step = nesterov ? d + mu * v : v; w -= lr * step. */
+    /* One step on n weights each, with d = sign * g + decay * w (sign * g where decay is 0, even if w is infinite). */
+    /* SGD: v = mu * v + damp * d (v NULL: no momentum, step = d); step = nesterov ? d + mu * v : v; w -= lr * step. */
     void (*sgd_f32)(float *w, float *v, const float *g, ptrdiff_t n, float lr, float mu, float damp, float decay,
                     float sign, int nesterov);
+    /* Adam: a += r1 * (d - a); s = beta2 * s + r2 * d^2; top = max(top, s), which then stands for s (top NULL: not);
+     * w = keep * w - rate * a / (sqrt(s) / root + eps). */
+    void (*adam_f32)(float *w, float *a, float *s, float *top, const float *g, ptrdiff_t n, float rate, float root,
+                     float r1, float beta2, float r2, float eps, float keep, float decay, float sign);
+    /* Adagrad: s += d^2; w -= rate * d / (sqrt(s) + eps). */
+    void (*adagrad_f32)(float *w, float *s, const float *g, ptrdiff_t n, float rate, float eps, float decay,
+                        float sign);
 } tn_kernels;
 
 /* The table of an instruction set, or NULL if it was not compiled or this CPU (or its operating system) cannot run it.

@@ -223,8 +223,12 @@ ERRORS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
      "sgd: grads[0] must have the shape of params[0], (3,); got (4,)"),
     ("sgd_dtypes", lambda: sgd([a(3)], [a(3, dtype="f8")], [], [False], 0.1, 0, 0, 0, False, False),
      ArgumentError, "sgd: params and grads must have one dtype; got float32 and float64"),
-    ("sgd_gaps", lambda: sgd([a(6)[::2]], [a(3)], [], [False], 0.1, 0, 0, 0, False, False), ArgumentError,
-     "sgd: params[0] must be dense in memory"),
+    ("sgd_layout", lambda: sgd([a(3, 2)], [a(3, 2)], [a(2, 3).T], [False], 0.1, 0.9, 0, 0, False, False), ArgumentError,
+     "sgd: the state of params[0] must be dense in memory, laid out like it"),
+    ("sgd_state", lambda: sgd([a(3)], [a(3)], [a(4)], [False], 0.1, 0.9, 0, 0, False, False), ArgumentError,
+     "sgd: the state of params[0] must have its shape (3,) and dtype float32; got (4,) and float32"),
+    ("sgd_counts", lambda: sgd([a(3)], [a(3)] * 2, [], [False], 0.1, 0, 0, 0, False, False), ArgumentError,
+     "sgd: params, grads and state must be equally many; got 1 and 2"),
 ]  # fmt: skip
 
 

@@ -44,6 +44,10 @@ cdef extern from "tinynet.h" nogil:
                             uint32_t threshold, float scale) noexcept nogil
         void (*sgd_f32)(float* w, float* v, const float* g, Py_ssize_t n, float lr, float mu, float damp, float decay,
                         float sign, int nesterov) noexcept nogil
+        void (*adam_f32)(float* w, float* a, float* s, float* top, const float* g, Py_ssize_t n, float rate, float root,
+                         float r1, float beta2, float r2, float eps, float keep, float decay, float sign) noexcept nogil
+        void (*adagrad_f32)(float* w, float* s, const float* g, Py_ssize_t n, float rate, float eps, float decay,
+                            float sign) noexcept nogil
 
     const tn_kernels* tn_select(const char* name)
     int tn_compiled(const char* name)

@@ -1,39 +1,176 @@
 """The optimisers' fused passes over all parameters of a group.
 
-One parallel loop runs over all arrays, cut into pieces of at most 8192 elements; each piece reads and writes every array
-involved once.  Weights change in place, so the version of their blocks rises.
+One parallel loop (`update`) runs over all arrays, cut into pieces of at most 8192 elements; each piece reads and writes every
+array involved once.  What happens to an element is the rule's: `Sgd`, `Adam`, `Adagrad`.  Weights change in place, so the
+version of their blocks rises.
 """
 
 from cython.parallel cimport prange
+from libc.math cimport pow, sqrt
 from numpy cimport (
-    NPY_FLOAT, NPY_UINT8, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp,
+    NPY_FLOAT, NPY_UINT8, PyArray_CopyInto, PyArray_DATA, PyArray_DIMS, PyArray_ISWRITEABLE, PyArray_NDIM, PyArray_SIZE,
+    PyArray_TYPE, import_array, ndarray, npy_intp,
 )
 
+from tinynet.ops.checks cimport quiet, shape_of
 from tinynet.ops.kernels cimport K
-from tinynet.ops.memory cimport is_dense, matching, new_array, same_layout, touch
+from tinynet.ops.memory cimport is_dense, matching, new_array, own_copy, same_layout, touch
 from tinynet.ops.threads cimport PIECE, team, tn_enter, tn_leave
+
+import numpy as np
 
 from tinynet.errors import ArgumentError, ShapeError
 
 import_array()
 
+cdef enum:
+    KINDS = 3                        # the most arrays that a rule keeps per parameter
+
 ctypedef struct Piece:
     float* w
-    float* v
+    float* state[KINDS]              # NULL where the rule keeps none
     const float* g
     Py_ssize_t n
-    float damp
+    double x, y                      # the rule's numbers of this parameter
 
 
-ctypedef struct Rule:
-    float lr, mu, decay, sign
-    int nesterov
+cdef class Rule:
+    """How one optimiser changes weights: the options of the step, and the same equations twice."""
+    cdef str name                    # for messages
+    cdef double cost                 # of an element, in the unit of `team`
+    cdef double lr, decay            # decay: the factor of w in the gradient
+    cdef bint maximize
+
+    cdef void numbers(self, Py_ssize_t i, Piece* p):
+        """Set p.x and p.y for parameter i."""
+
+    cdef void f32(self, const Piece* p) noexcept nogil:
+        """Change a piece, with the kernel."""
+
+    cdef object f64(self, ndarray w, object d, list state, double x, double y):
+        """Change a whole array, with NumPy; d is what `pull` makes of the gradient."""
+        raise NotImplementedError
+
+    cdef object pull(self, ndarray w, ndarray g):
+        """The gradient that the rule sees."""
+        d = -g if self.maximize else g
+        return d + self.decay * w if self.decay != 0.0 else d
+
+    cdef float sign(self) noexcept nogil:
+        return -1.0 if self.maximize else 1.0
 
 
-cdef void sgd_piece(const Piece* p, const Rule* r) noexcept nogil:
+cdef void run_piece(Rule rule, const Piece* p) noexcept nogil:
     cdef unsigned long mode = tn_enter()
-    K.sgd_f32(p.w, p.v, p.g, p.n, r.lr, r.mu, p.damp, r.decay, r.sign, r.nesterov)
+    rule.f32(p)
     tn_leave(mode)
+
+
+cdef bint same_shape(ndarray a, ndarray b) noexcept:
+    cdef int d, nd = PyArray_NDIM(a)
+    if nd != PyArray_NDIM(b):
+        return False
+    for d in range(nd):
+        if PyArray_DIMS(a)[d] != PyArray_DIMS(b)[d]:
+            return False
+    return True
+
+
+cdef int update(Rule rule, list params, list grads, list states) except -1:
+    """Apply a rule to all parameters.  `states` has one list of arrays, as long as `params`, per kind of state."""
+    cdef Py_ssize_t i, j, k = 0, at, n, count = len(params), kinds = len(states), pieces = 0, total = 0
+    cdef ndarray w, g, s, scratch
+    cdef list kept = [], scattered = []     # what the pieces point to; weights with gaps, which are copied, changed, put back
+    cdef Piece one
+    cdef Piece* piece
+    cdef npy_intp size
+    cdef int threads
+    for each in (grads, *states):
+        if len(<list>each) != count:
+            raise ArgumentError(f"{rule.name}: params, grads and state must be equally many; got {count} and {len(<list>each)}")
+    for i in range(count):
+        w, g = params[i], grads[i]
+        if not same_shape(w, g):
+            raise ShapeError(f"{rule.name}: grads[{i}] must have the shape of params[{i}], {shape_of(w)}; got {shape_of(g)}")
+        if PyArray_TYPE(w) != PyArray_TYPE(<ndarray>params[0]) or PyArray_TYPE(w) != PyArray_TYPE(g):
+            raise ArgumentError(f"{rule.name}: params and grads must have one dtype; got {(<object>w).dtype} and "
+                                f"{(<object>g).dtype}")
+        for j in range(-1, kinds):
+            s = w if j < 0 else (<list>states[j])[i]
+            if not PyArray_ISWRITEABLE(s):
+                raise ArgumentError(f"{rule.name}: params[{i}] and its buffer must be writable; got read-only memory")
+            if not same_shape(w, s) or PyArray_TYPE(w) != PyArray_TYPE(s):
+                raise ArgumentError(f"{rule.name}: the state of params[{i}] must have its shape {shape_of(w)} and dtype "
+                                    f"{(<object>w).dtype}; got {shape_of(s)} and {(<object>s).dtype}")
+        total += PyArray_SIZE(w)
+        pieces += (PyArray_SIZE(w) + PIECE - 1) // PIECE
+    if total == 0:
+        return 0
+    if PyArray_TYPE(<ndarray>params[0]) != NPY_FLOAT:
+        with quiet():
+            for i in range(count):
+                w, g = params[i], grads[i]
+                rule.numbers(i, &one)
+                rule.f64(w, rule.pull(w, g), [(<list>state)[i] for state in states], one.x, one.y)
+                touch(w)
+        return 0
+    size = pieces * sizeof(Piece)
+    scratch = new_array(1, &size, NPY_UINT8)
+    piece = <Piece*>PyArray_DATA(scratch)
+    for i in range(count):
+        w, g, n = params[i], grads[i], PyArray_SIZE(<ndarray>params[i])
+        if not is_dense(w):
+            scattered.append(w)
+            w = own_copy(w)
+            scattered.append(w)
+        g = matching(g, w)
+        kept.append(g)
+        rule.numbers(i, &one)
+        for j in range(KINDS):
+            one.state[j] = NULL
+            if j < kinds:
+                s = (<list>states[j])[i]
+                if not same_layout(w, s):
+                    raise ArgumentError(f"{rule.name}: the state of params[{i}] must be dense in memory, laid out like it")
+                one.state[j] = <float*>PyArray_DATA(s)
+        for at in range(0, n, PIECE):
+            piece[k] = one
+            piece[k].w = <float*>PyArray_DATA(w) + at
+            piece[k].g = <const float*>PyArray_DATA(g) + at
+            piece[k].n = min(PIECE, n - at)
+            for j in range(kinds):
+                piece[k].state[j] = one.state[j] + at
+            k += 1
+    threads = team(rule.cost * total, pieces)
+    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        run_piece(rule, &piece[i])
+    for i in range(0, len(scattered), 2):
+        PyArray_CopyInto(<ndarray>scattered[i], <ndarray>scattered[i + 1])
+    for i in range(count):
+        touch(<ndarray>params[i])
+    return 0
+
+
+# ---- stochastic gradient descent ------------------------------------------------------------------------------------------
+
+cdef class Sgd(Rule):
+    """v = momentum v + (1 - dampening) d;  w -= lr (d + momentum v if nesterov else v).  Of a parameter: x = 1 - dampening."""
+    cdef double momentum, dampening
+    cdef bint nesterov
+    cdef list first
+
+    cdef void numbers(self, Py_ssize_t i, Piece* p):
+        p.x = 1.0 if self.first[i] else 1.0 - self.dampening
+
+    cdef void f32(self, const Piece* p) noexcept nogil:
+        K.sgd_f32(p.w, p.state[0], p.g, p.n, self.lr, self.momentum, p.x, self.decay, self.sign(), self.nesterov)
+
+    cdef object f64(self, ndarray w, object d, list state, double x, double y):
+        if state:
+            v = state[0]
+            v[...] = self.momentum * v + x * d
+            d = d + self.momentum * v if self.nesterov else v
+        w -= self.lr * d
 
 
 def sgd(list params, list grads, list buffers, list first, double lr, double momentum, double dampening, double weight_decay,
@@ -54,63 +191,104 @@ def sgd(list params, list grads, list buffers, list first, double lr, double mom
     first : list of bool
         Whether a velocity holds nothing yet.
     """
-    cdef Py_ssize_t i, count = len(params), pieces = 0, n, total = 0, at, k = 0
-    cdef ndarray w, g, v
-    cdef list kept = []                  # gradients that had to be copied into the weights' layout
-    cdef Rule rule
-    cdef Piece* piece
-    cdef npy_intp size
-    cdef ndarray scratch
-    cdef int threads
-    for i in range(count):
-        w, g = params[i], grads[i]
-        if (<object>w).shape != (<object>g).shape:
-            raise ShapeError(f"sgd: grads[{i}] must have the shape of params[{i}], {(<object>w).shape}; got {(<object>g).shape}")
-        if PyArray_TYPE(w) != PyArray_TYPE(<ndarray>params[0]) or PyArray_TYPE(w) != PyArray_TYPE(g):
-            raise ArgumentError(f"sgd: params and grads must have one dtype; got {(<object>w).dtype} and {(<object>g).dtype}")
-        if not PyArray_ISWRITEABLE(w) or (buffers and not PyArray_ISWRITEABLE(<ndarray>buffers[i])):
-            raise ArgumentError(f"sgd: params[{i}] and its buffer must be writable; got read-only memory")
-        total += PyArray_SIZE(w)
-        pieces += (PyArray_SIZE(w) + PIECE - 1) // PIECE
-    if total == 0:
-        return
-    if PyArray_TYPE(<ndarray>params[0]) != NPY_FLOAT:
-        sgd_f64(params, grads, buffers, first, lr, momentum, dampening, weight_decay, nesterov, maximize)
-    else:
-        for i in range(count):
-            w, g = params[i], grads[i]
-            if not is_dense(w) or (buffers and not same_layout(w, <ndarray>buffers[i])):
-                raise ArgumentError(f"sgd: params[{i}] must be dense in memory, and its buffer laid out like it")
-            kept.append(matching(g, w))
-        rule.lr, rule.mu, rule.decay, rule.sign, rule.nesterov = lr, momentum, weight_decay, -1.0 if maximize else 1.0, nesterov
-        size = pieces * sizeof(Piece)
-        scratch = new_array(1, &size, NPY_UINT8)
-        piece = <Piece*>PyArray_DATA(scratch)
-        for i in range(count):
-            w, g, n = params[i], kept[i], PyArray_SIZE(<ndarray>params[i])
-            v = buffers[i] if buffers else None
-            for at in range(0, n, PIECE):
-                piece[k].w = <float*>PyArray_DATA(w) + at
-                piece[k].g = <const float*>PyArray_DATA(g) + at
-                piece[k].v = <float*>PyArray_DATA(v) + at if v is not None else NULL
-                piece[k].n = min(PIECE, n - at)
-                piece[k].damp = 1.0 if v is None or first[i] else 1.0 - dampening
-                k += 1
-        threads = team(20.0 * total, pieces)
-        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            sgd_piece(&piece[i], &rule)
-    for i in range(count):
-        touch(<ndarray>params[i])
+    cdef Sgd rule = Sgd.__new__(Sgd)
+    rule.name, rule.cost, rule.lr, rule.decay, rule.maximize = "sgd", 20, lr, weight_decay, maximize
+    rule.momentum, rule.dampening, rule.nesterov, rule.first = momentum, dampening, nesterov, first
+    update(rule, params, grads, [buffers] if buffers else [])
 
 
-cdef sgd_f64(list params, list grads, list buffers, list first, double lr, double momentum, double dampening,
-             double weight_decay, bint nesterov, bint maximize):
-    """The same equations with NumPy."""
-    for i in range(len(params)):
-        w, d = params[i], -grads[i] if maximize else grads[i]
-        d = d + weight_decay * w
-        if buffers:
-            v = buffers[i]
-            v[...] = momentum * v + (1.0 if first[i] else 1.0 - dampening) * d
-            d = d + momentum * v if nesterov else v
-        w -= lr * d
+# ---- Adam -----------------------------------------------------------------------------------------------------------------
+
+cdef class Adam(Rule):
+    """a, s: the averages of d and d^2.  Of a parameter: x = lr / (1 - beta1^t), y = sqrt(1 - beta2^t)."""
+    cdef double beta1, beta2, eps, keep      # keep: what decoupled decay leaves of w
+    cdef list steps
+
+    cdef void numbers(self, Py_ssize_t i, Piece* p):
+        cdef double t = self.steps[i]
+        p.x, p.y = self.lr / (1.0 - pow(self.beta1, t)), sqrt(1.0 - pow(self.beta2, t))
+
+    cdef void f32(self, const Piece* p) noexcept nogil:
+        K.adam_f32(p.w, p.state[0], p.state[1], p.state[2], p.g, p.n, p.x, p.y, 1.0 - self.beta1, self.beta2,
+                   1.0 - self.beta2, self.eps, self.keep, self.decay, self.sign())
+
+    cdef object f64(self, ndarray w, object d, list state, double x, double y):
+        a, s = state[0], state[1]
+        r1 = 1.0 - self.beta1
+        a[...] = a + r1 * (d - a) if r1 < 0.5 else d - self.beta1 * (d - a)
+        s[...] = self.beta2 * s + (1.0 - self.beta2) * (d * d)
+        if len(state) == 3:
+            s = np.maximum(state[2], s, out=state[2])
+        w[...] = self.keep * w - x * (a / (np.sqrt(s) / y + self.eps))
+
+
+def adam(list params, list grads, list averages, list squares, list largest, list steps, double lr, double beta1, double beta2,
+         double eps, double weight_decay, bint maximize, bint decoupled):
+    """One step of Adam on a list of arrays, in place.
+
+    With d = (-g if maximize else g) + weight_decay w (`decoupled`: w = w - lr weight_decay w first, and no w in d):
+
+        a = beta1 a + (1 - beta1) d
+        s = beta2 s + (1 - beta2) d^2
+        w = w - lr / (1 - beta1^t) a / (sqrt(s) / sqrt(1 - beta2^t) + eps)
+
+    Parameters
+    ----------
+    params, grads : list of ndarray
+        Weights and gradients of one dtype, float32 or float64; pairs of equal shapes.
+    averages, squares : list of ndarray
+        a and s, laid out like the weights.
+    largest : list of ndarray
+        For AMSGrad the largest s so far, which then stands in its place; else empty.
+    steps : list of float
+        t, the number of this step: 1 at the first.
+    """
+    cdef Adam rule = Adam.__new__(Adam)
+    rule.name, rule.cost, rule.lr, rule.maximize = "adam", 40, lr, maximize
+    rule.decay, rule.keep = (0.0, 1.0 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
+    rule.beta1, rule.beta2, rule.eps, rule.steps = beta1, beta2, eps, steps
+    update(rule, params, grads, [averages, squares, largest] if largest else [averages, squares])
+
+
+# ---- Adagrad --------------------------------------------------------------------------------------------------------------
+
+cdef class Adagrad(Rule):
+    """s: the sum of d^2.  Of a parameter: x = lr / (1 + (t - 1) lr_decay)."""
+    cdef double lr_decay, eps
+    cdef list steps
+
+    cdef void numbers(self, Py_ssize_t i, Piece* p):
+        cdef double t = self.steps[i]
+        p.x = self.lr / (1.0 + (t - 1.0) * self.lr_decay)
+
+    cdef void f32(self, const Piece* p) noexcept nogil:
+        K.adagrad_f32(p.w, p.state[0], p.g, p.n, p.x, self.eps, self.decay, self.sign())
+
+    cdef object f64(self, ndarray w, object d, list state, double x, double y):
+        s = state[0]
+        s += d * d
+        w -= x * (d / (np.sqrt(s) + self.eps))
+
+
+def adagrad(list params, list grads, list sums, list steps, double lr, double lr_decay, double weight_decay, double eps,
+            bint maximize):
+    """One step of Adagrad on a list of arrays, in place.
+
+    With d = (-g if maximize else g) + weight_decay w:
+
+        s = s + d^2
+        w = w - lr / (1 + (t - 1) lr_decay) d / (sqrt(s) + eps)
+
+    Parameters
+    ----------
+    params, grads : list of ndarray
+        Weights and gradients of one dtype, float32 or float64; pairs of equal shapes.
+    sums : list of ndarray
+        s, laid out like the weights.
+    steps : list of float
+        t, the number of this step: 1 at the first.
+    """
+    cdef Adagrad rule = Adagrad.__new__(Adagrad)
+    rule.name, rule.cost, rule.lr, rule.decay, rule.maximize = "adagrad", 30, lr, weight_decay, maximize
+    rule.lr_decay, rule.eps, rule.steps = lr_decay, eps, steps
+    update(rule, params, grads, [sums])
