@@ -119,6 +119,8 @@ cdef int update(Rule rule, list params, list grads, list states) except -1:
     piece = <Piece*>PyArray_DATA(scratch)
     for i in range(count):
         w, g, n = params[i], grads[i], PyArray_SIZE(<ndarray>params[i])
+        if n == 0:
+            continue
         if not is_dense(w):
             scattered.append(w)
             w = own_copy(w)

@@ -1,6 +1,6 @@
 """`Optimizer`: parameter groups, their options, and the state kept per parameter.
 
-Abstract: a final class names its options and their checks (`_check_group`), does one `step`, and says what
+Abstract: a final class names its options and their checks (`_check_group`), makes one `_step`, and says what
 its state looks like (`_check_state`).
 """
 
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import copy
 import numbers
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from tinynet import _check
-from tinynet._tensor import Tensor, no_grad, tensor
+from tinynet._tensor import Tensor, enable_grad, no_grad, tensor
 from tinynet.errors import ArgumentError, DataError, DTypeError
+from tinynet.nn.hooks import Hooks, RemovableHandle
 
 Group = dict[str, Any]
 Params: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Mapping[str, Any]]
@@ -37,8 +39,8 @@ class Optimizer:
     param_groups : list of dict
         Each holds "params", a list, every option, "param_names" if the parameters came with names, and what
         else the user has put there.  Options may be changed between steps.
-    state : dict
-        Per parameter, a dictionary of what the optimiser remembers.
+    state : defaultdict
+        Per parameter, a dictionary of what the optimiser remembers; an empty one where there is nothing yet.
 
     Raises
     ------
@@ -58,7 +60,8 @@ class Optimizer:
             raise DTypeError(f"{name}: params must have an order that is the same in every run; got a set")
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
-        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self._start()
         given: list[Any] = list(params)
         if not given:
             raise ArgumentError(f"{name}: params must hold at least one parameter; got none")
@@ -78,9 +81,73 @@ class Optimizer:
         """What is wrong with `state`, read from a state dict, for `param`; '' if nothing is."""
         raise NotImplementedError(f"{type(self).__name__}: _check_state must be defined by the class")
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def _step(self) -> None:
         """Change every parameter that has a gradient, once."""
-        raise NotImplementedError(f"{type(self).__name__}: step must be defined by the class")
+        raise NotImplementedError(f"{type(self).__name__}: _step must be defined by the class")
+
+    def _state_replaced(self) -> None:
+        """Called when state and groups were exchanged: a subclass drops what it had derived from them."""
+
+    # -------- the step
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient, once.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Called first, with gradients enabled: computes the loss anew and calls ``backward``.
+
+        Returns
+        -------
+        object
+            What `closure` returned, or None.
+        """
+        if self._before:
+            closure = self._call_before(closure)
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        self._step()
+        for hook, _ in list(self._after.values()):
+            hook(self, _arguments(self, closure), {})
+        return loss
+
+    def _call_before(self, closure: Callable[[], Any] | None) -> Callable[[], Any] | None:
+        """Call the hooks of `register_step_pre_hook`; the closure that they leave."""
+        args, kwargs = _arguments(self, closure), dict[str, Any]()
+        for hook, _ in list(self._before.values()):
+            replaced = hook(self, args, kwargs)
+            if replaced is None:
+                continue
+            if not (isinstance(replaced, tuple) and len(replaced) == 2):
+                raise DTypeError(
+                    "register_step_pre_hook: a hook must return None or (args, kwargs); "
+                    f"got {type(replaced).__name__}"
+                )
+            args, kwargs = replaced
+        return kwargs["closure"] if "closure" in kwargs else args[1] if len(args) > 1 else None
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(optimizer, args, kwargs)`` before every step.
+
+        Parameters
+        ----------
+        hook : callable
+            `args` is ``(optimizer,)`` or ``(optimizer, closure)``, `kwargs` is empty.  What it returns, if
+            not None, must be a pair that replaces both.
+
+        Returns
+        -------
+        RemovableHandle
+            Its ``remove()`` takes the hook off.  Copies and pickles of the optimiser have no hooks.
+        """
+        return _register("register_step_pre_hook", self._before, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., None]) -> RemovableHandle:
+        """Call ``hook(optimizer, args, kwargs)`` after every step; as `register_step_pre_hook`."""
+        return _register("register_step_post_hook", self._after, hook)
 
     # -------- groups
 
@@ -247,8 +314,21 @@ class Optimizer:
         self.state.update(loaded)
         self._state_replaced()
 
-    def _state_replaced(self) -> None:
-        """Called after `state` was exchanged: a subclass drops what it had derived from it."""
+    # -------- copies
+
+    def _start(self) -> None:
+        """Begin without hooks, and with nothing derived from groups and state."""
+        self._before: Hooks = {}
+        self._after: Hooks = {}
+        self._state_replaced()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copy and pickle: defaults, groups, state.  What a model shares stays shared within one copy."""
+        return {name: self.__dict__[name] for name in ("defaults", "param_groups", "state")}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -273,3 +353,16 @@ def _brief(value: object) -> str:
         return f"keys {sorted(map(str, value))}"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _arguments(optimizer: Optimizer, closure: Callable[[], Any] | None) -> tuple[Any, ...]:
+    """What `step` was called with, as hooks see it."""
+    return (optimizer,) if closure is None else (optimizer, closure)
+
+
+def _register(operation: str, hooks: Hooks, hook: Callable[..., Any]) -> RemovableHandle:
+    if not callable(hook):
+        raise DTypeError(f"{operation}: hook must be callable; got {type(hook).__name__}")
+    handle = RemovableHandle(hooks, lambda: None)
+    handle.add((hook, True), False)
+    return handle
