@@ -21,6 +21,7 @@ BENCHMARKS = {
     "mnist_parts": "what that step spends its time on: kernels, graph, optimiser",
     "overhead": "cost per node, module call, optimiser step and batch, on tiny tensors",
     "gemm": "matrix products by packed panels and by OpenBLAS: where they cross",
+    "optimizers": "a step of each optimiser beside PyTorch's",
     "serial_work": "where a second thread starts to pay",
     "mnist_loop": "the main job (both networks, measurements included) beside PyTorch",
 }
