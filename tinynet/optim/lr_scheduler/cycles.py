@@ -150,7 +150,7 @@ class OneCycleLR(Momentum, LRScheduler):
 class CyclicLR(Momentum, LRScheduler):
     """Up from `base_lr` to `max_lr` and down again on lines; to be stepped after every batch.
 
-    Within a cycle ``lr = base_lr + (max_lr - base_lr) * height * scale``, where the height goes from 0 to 1 in
+    In a cycle ``lr = base_lr + (max_lr - base_lr) * height * scale``, where the height goes from 0 to 1 in
     `step_size_up` steps and back in `step_size_down`.
 
     Parameters
