@@ -446,9 +446,6 @@ def test_no_tensor_among_the_arguments():
     assert function(lambda ctx: tn.ones(1)).apply().tolist() == [1]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=IndexError, reason="_variable.mark_view asks for the first of no inputs"
-)
 def test_a_view_without_a_tensor_among_the_arguments():
     assert function(lambda ctx, n: tn.ones(n)[1:]).apply(3).tolist() == [1, 1]
 

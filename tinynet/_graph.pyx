@@ -279,13 +279,12 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
     cdef list waiting = []               # the nodes in `held`, a heap: the newest first
     cdef list leaves = []                # and those that are leaves
     for node in held:
-        (leaves if isinstance(node, Leaf) else waiting).append(node)
+        if path is None or node in path:
+            (leaves if isinstance(node, Leaf) else waiting).append(node)
     heapify(waiting)
     try:
         while waiting:
             node = <Node>heappop(waiting)
-            if path is not None and node not in path:
-                continue                     # one to start from that leads nowhere
             if node.watch is not None:
                 show(held, node)
             if captured is not None and node in captured:

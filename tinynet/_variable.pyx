@@ -107,7 +107,7 @@ cdef int mark_view(list arrays, ndarray result) except -1:
     cdef Block block
     if is_view(result):
         block = block_of(result)
-        if block is not None and arrays[0] is not None and block_of(<ndarray>arrays[0]) is block:
+        if block is not None and arrays and arrays[0] is not None and block_of(<ndarray>arrays[0]) is block:
             block.has_view = True
     return 0
 
@@ -427,7 +427,8 @@ cdef class Variable:
 
     cdef bint retaining(self):
         """Whether the gradient of this result of an operation is to be put into `grad`."""
-        return self.node is not None and self.node.watch is not None and self.node.watch.retained.get(self.index) is self.leaf
+        return (self.leaf is not None and self.node is not None and self.node.watch is not None
+                and self.node.watch.retained.get(self.index) is self.leaf)
 
     cdef int rebind(self, Node node, int index) except -1:
         """Take another place in the graph.  A gradient that is retained is from now on that of the new value."""
