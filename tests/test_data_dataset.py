@@ -1,4 +1,4 @@
-"""Data sets in arrays, and `collate`."""
+"""Data sets in arrays, and `default_collate`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinynet
-from tinynet.data import ArrayDataset, DataLoader, Dataset, TensorDataset, collate
+from tinynet.data import ArrayDataset, DataLoader, Dataset, TensorDataset, default_collate
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 
 # ---- TensorDataset
@@ -113,7 +113,7 @@ def test_tensor_dataset_errors(arrays: Any, error: type[Exception], message: str
 
 
 def test_collate() -> None:
-    batch = collate(
+    batch = default_collate(
         [{"x": np.zeros(2), "t": (1, 2.0, True, "a")}, {"x": np.ones(2), "t": (3, 4.0, False, "b")}]
     )
     assert batch["x"].tolist() == [[0, 0], [1, 1]]
@@ -125,15 +125,18 @@ def test_collate() -> None:
         [True, False],
         ["a", "b"],
     )
-    assert collate([tinynet.tensor(np.ones(2)), tinynet.tensor(np.zeros(2))]).tolist() == [[1, 1], [0, 0]]
-    assert collate([[1, 2], [3, 4]])[1].tolist() == [2, 4]
-    assert collate([np.int32(1), np.int32(2)]).dtype == np.int32
+    assert default_collate([tinynet.tensor(np.ones(2)), tinynet.tensor(np.zeros(2))]).tolist() == [
+        [1, 1],
+        [0, 0],
+    ]
+    assert default_collate([[1, 2], [3, 4]])[1].tolist() == [2, 4]
+    assert default_collate([np.int32(1), np.int32(2)]).dtype == np.int32
 
 
 @pytest.mark.parametrize(
     ("samples", "error", "message"),
     [
-        ([], ArgumentError, "collate: samples must be at least one sample; got none"),
+        ([], ArgumentError, "default_collate: batch must be at least one sample; got none"),
         (
             [(np.zeros(2), 1), (np.zeros(3), 1)],
             ShapeError,
@@ -149,7 +152,7 @@ def test_collate() -> None:
 )
 def test_collate_errors(samples: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        collate(samples)
+        default_collate(samples)
 
 
 def test_dataset_is_abstract() -> None:

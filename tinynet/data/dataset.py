@@ -1,33 +1,47 @@
-"""What a data set is: anything with a length and items; and, where all items lie in arrays, a gather.
+"""What a data set is: anything with a length and items, or a stream; and its parts and sums.
 
-`Dataset` is the interface.  `ArrayDataset` is the one for data in memory: a batch is one gather per array,
-never a loop over samples.  `TensorDataset` and `ImageDataset` are its two kinds.
+`Dataset` is the interface of the one, `IterableDataset` of the other.  A data set whose samples lie in arrays
+(`tinynet.data.arrays`) says so through `Dataset.gatherer`: it then gives a batch in one gather per array.
+`Subset` and `ConcatDataset` pass that on.
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import math
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tinynet._check import real
-from tinynet._tensor import Tensor, from_numpy
-from tinynet.errors import ArgumentError, DTypeError, ShapeError
+from tinynet import random
+from tinynet.data.seeding import check_generator
+from tinynet.errors import ArgumentError, DTypeError
 
-Array = npt.NDArray[Any]
-IndexArray = npt.NDArray[np.intp]
+Array: TypeAlias = npt.NDArray[Any]
+IndexArray: TypeAlias = npt.NDArray[np.intp]
+Gather: TypeAlias = Callable[[IndexArray], tuple[Array, ...]]  # indices (B,) -> one array (B, ...) each
+T_co = TypeVar("T_co", covariant=True)
 
-_DTYPES = frozenset(["float32", "float64", "int64", "int32", "uint8", "bool"])  # those that a Tensor can have
+
+class Samples(Protocol):
+    """What can be loaded: a `Dataset`, and anything else with a length and items, such as a list."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
-class Dataset(ABC):
+class Dataset(ABC, Generic[T_co]):
     """A finite, indexed collection of samples.
 
     Subclasses give ``__len__`` and ``__getitem__(index)``; a sample is an array, a Tensor, a number, or a
-    tuple or dict of these, of the same form and shapes for every index.
+    tuple, list or dict of these, of the same form and shapes for every index.  A subclass that can make
+    several samples faster together gives ``__getitems__(indices)`` too, which returns a list of them.
     """
 
     @abstractmethod
@@ -35,237 +49,259 @@ class Dataset(ABC):
         """Return the number of samples."""
 
     @abstractmethod
-    def __getitem__(self, index: int, /) -> Any:
+    def __getitem__(self, index: int, /) -> T_co:
         """Return the sample with this index, 0 <= index < len(self)."""
 
+    def __add__(self, other: Dataset[Any]) -> ConcatDataset[Any]:
+        """Return the samples of both, one data set after the other."""
+        return ConcatDataset([self, other])
 
-class ArrayDataset(Dataset):
-    """Samples that lie in arrays of equal first dimension: sample i is row i of each.
+    def gatherer(self) -> Gather | None:
+        """Return the function that copies samples out of arrays, or None if they do not lie in arrays.
+
+        The function takes indices (B,), intp, each in [0, N), and returns one array (B, ...) for each part of
+        a sample.
+        """
+        return None
+
+
+class IterableDataset(ABC, Generic[T_co]):
+    """A stream of samples: ``__iter__`` gives those of one epoch, in the order in which they come.
+
+    A `DataLoader` reads the stream once per epoch, also with several workers, which take turns in reading it
+    (PyTorch gives each of its worker processes a copy of the stream).  If the subclass has
+    ``set_epoch(epoch)``, it is called before.  ``__len__`` is optional; it is used for ``len(loader)`` alone.
+    """
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[T_co]:
+        """Begin the stream of one epoch."""
+
+
+class Subset(Dataset[T_co]):
+    """The samples of a data set that have the given indices, in their order.
 
     Parameters
     ----------
-    arrays : sequence of numpy.ndarray or Tensor, each of shape (N, ...)
-        float32, float64, int64, int32, uint8 or bool.  An array is shared, not copied, if its rows follow
-        each other in memory and each row is dense in some order of its axes (C order, channels-last); else
-        it is copied once, here, since a gather from it would copy the whole array for every batch.
-    operation : str
-        The name that error messages begin with.
+    dataset : Dataset, or any object with ``__len__`` and ``__getitem__(index)``
+        The whole, N samples.
+    indices : sequence of int, numpy.ndarray or Tensor of shape (n,)
+        Each in [-N, N); they may repeat.
 
     Attributes
     ----------
-    arrays : tuple of numpy.ndarray
-        The arrays, (N, ...) each.
-    """
-
-    def __init__(self, arrays: Sequence[Array | Tensor], operation: str) -> None:
-        if not arrays:
-            raise ArgumentError(f"{operation}: arrays must be at least one array; got none")
-        checked = [_as_array(array, f"{operation}: array {i}") for i, array in enumerate(arrays)]
-        lengths = [len(array) for array in checked]
-        if len(set(lengths)) > 1:
-            raise ShapeError(
-                f"{operation}: arrays must have equal first dimensions; got {', '.join(map(str, lengths))}"
-            )
-        # Each array is kept as (rows with their axes in memory order, the axes that restore the shape or
-        # None).
-        self._stored = [_in_memory_order(array) for array in checked]
-        self.arrays: tuple[Array, ...] = tuple(_restored(rows, axes) for rows, axes in self._stored)
-        self._length = lengths[0]
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int | slice, /) -> tuple[Tensor, ...]:
-        """Return one sample, or a slice of samples, as Tensors that share the arrays' memory if they can."""
-        return tuple(from_numpy(np.asarray(array[index])) for array in self.arrays)
-
-    def gather(self, indices: IndexArray | slice) -> tuple[Array, ...]:
-        """Copy the rows `indices` of every array.
-
-        Parameters
-        ----------
-        indices : numpy.ndarray of shape (B,), intp, each in [0, N), or slice
-            Which samples.  They are not checked: indices outside are moved to the nearest end.
-
-        Returns
-        -------
-        tuple of numpy.ndarray
-            One new array of shape (B, ...) per array, in the memory order of its source.
-        """
-        if isinstance(indices, slice):
-            return tuple([_restored(rows[indices].copy(), axes) for rows, axes in self._stored])
-        return tuple([_restored(rows.take(indices, 0, None, "clip"), axes) for rows, axes in self._stored])
-
-
-class TensorDataset(ArrayDataset):
-    """Samples from arrays or tensors of equal first dimension.
-
-    Parameters
-    ----------
-    *arrays : numpy.ndarray or Tensor, each of shape (N, ...)
-        At least one; see `ArrayDataset` for dtypes and for when memory is shared.
+    dataset
+        The whole.
+    indices : numpy.ndarray of shape (n,), intp
+        A copy of the indices, counted from 0.
 
     Raises
     ------
     DTypeError
-        If an argument is no array or of a dtype that a Tensor cannot have.
-    ShapeError
-        If an argument has no dimension, or the first dimensions differ.
+        If `dataset` has no length or items, or the indices are no integers.
+    ArgumentError
+        If an index lies outside, or there is more than one dimension.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> data = TensorDataset(np.zeros((5, 3), np.float32), np.arange(5))
-    >>> len(data), [tuple(t.shape) for t in data[0]]
-    (5, [(3,), ()])
+    >>> import tinynet as tn
+    >>> from tinynet.data import Subset, TensorDataset
+    >>> part = Subset(TensorDataset(tn.arange(10)), [7, -1])
+    >>> len(part), part[1][0].item()
+    (2, 9)
     """
 
-    def __init__(self, *arrays: Array | Tensor) -> None:
-        super().__init__(arrays, "TensorDataset")
+    def __init__(self, dataset: Samples, indices: Sequence[int] | Array) -> None:
+        self.dataset = dataset
+        self.indices = index_array("Subset", indices, length("Subset", dataset))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int | slice | list[int], /) -> Any:
+        """Return one sample; for a slice or list, what the whole returns for the list of its indices."""
+        chosen = self.indices[index]
+        return self.dataset[chosen.tolist()]
+
+    def gatherer(self) -> Gather | None:
+        """Return that of the whole, behind a look-up of the indices."""
+        gather = gatherer(self.dataset)
+        if gather is None or type(self).__getitem__ is not Subset.__getitem__:
+            return None
+        chosen = self.indices
+        return lambda indices: gather(chosen[indices])
 
 
-class ImageDataset(ArrayDataset):
-    """Grey images of 28 x 28 pixels with labels 0..9.  A sample is (image, label), as Tensors.
-
-    Attributes
-    ----------
-    images : numpy.ndarray of shape (N, 28, 28), uint8
-        0 is background, 255 full ink.
-    labels : numpy.ndarray of shape (N,), int64
-        0..9.
-    name : str
-        "mnist", "fashion-mnist" or "digits".
-    classes : tuple of str
-        The ten names of the classes.
-    """
-
-    def __init__(self, images: Array, labels: Array, name: str, classes: tuple[str, ...]) -> None:
-        super().__init__((images, labels), name)
-        self.images, self.labels = self.arrays
-        self.name = name
-        self.classes = classes
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, {len(self)} images)"
-
-    def flat(self, binary_threshold: float | None = None) -> npt.NDArray[np.float32]:
-        """Return the images as rows of numbers.
-
-        Parameters
-        ----------
-        binary_threshold : float in [0, 1), optional
-            If given, a pixel becomes 1 if its value, scaled to [0, 1], is greater than this, else 0.
-
-        Returns
-        -------
-        numpy.ndarray of shape (N, 784), float32
-            Pixels in [0, 1], or in {0, 1}.
-
-        Raises
-        ------
-        DTypeError, ArgumentError
-            If the threshold is no number or lies outside [0, 1).
-        """
-        rows = self.images.reshape(len(self), -1)  # (N, 784)
-        if binary_threshold is None:
-            scaled = rows.astype(np.float32)
-            scaled /= 255  # in float32: correctly rounded, as is the quotient in float64 rounded to float32
-            return scaled
-        threshold = real("flat", "binary_threshold", binary_threshold)
-        if not 0 <= threshold < 1:
-            raise ArgumentError(f"flat: binary_threshold must be a number in [0, 1); got {threshold!r}")
-        least = int(np.argmax(np.arange(256) / 255.0 > threshold))  # the smallest pixel above it
-        return (rows >= least).astype(np.float32)
-
-
-def collate(samples: Sequence[Any]) -> Any:
-    """Stack samples of one form into a batch.
+class ConcatDataset(Dataset[T_co]):
+    """The samples of several data sets, one data set after the other.
 
     Parameters
     ----------
-    samples : sequence of B samples
-        Arrays or Tensors of equal shape, numbers, text, or tuples, lists and dicts of these.
+    datasets : iterable of Dataset, or of any objects with ``__len__`` and ``__getitem__(index)``
+        At least one.
 
-    Returns
-    -------
-    object
-        Arrays (B, ...) in the form of a sample: numpy.ndarray for arrays and Tensors (their dtype), for
-        float (float32, the dtype that Python's floats have in tinynet), int (int64) and bool; a list for
-        text; tuples and dicts of these.
+    Attributes
+    ----------
+    datasets : list
+        The data sets.
+    cumulative_sizes : list of int
+        How many samples the first one holds, the first two, and so on.
 
     Raises
     ------
-    ShapeError
-        If shapes or forms differ between samples.
+    ArgumentError
+        If there is no data set.
     DTypeError
-        If a sample is of another kind.
+        If one has no length or items.
+
+    Examples
+    --------
+    >>> from tinynet.data import ConcatDataset
+    >>> both = ConcatDataset([[5, 6, 7], range(2)])
+    >>> len(both), both[2], both[-1]
+    (5, 7, 1)
     """
-    return _collate(samples, "sample")
 
+    def __init__(self, datasets: Iterable[Samples]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ArgumentError("ConcatDataset: datasets must be at least one data set; got none")
+        sizes = [length("ConcatDataset", dataset) for dataset in self.datasets]
+        self.cumulative_sizes = list(itertools.accumulate(sizes))
 
-def _collate(samples: Sequence[Any], place: str) -> Any:
-    if not len(samples):
-        raise ArgumentError("collate: samples must be at least one sample; got none")
-    first = samples[0]
-    if isinstance(first, (np.ndarray, np.generic, Tensor)):
-        arrays = [np.asarray(s.detach().numpy() if isinstance(s, Tensor) else s) for s in samples]
-        forms = dict.fromkeys((array.shape, array.dtype.name) for array in arrays)
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+    def __getitem__(self, index: int, /) -> Any:
+        """Return the sample with this index; a negative one counts from the end."""
+        size = len(self)
+        if not -size <= index < size:
+            raise IndexError(f"ConcatDataset: index must lie in [-{size}, {size}); got {index}")
+        index += size if index < 0 else 0
+        part = bisect.bisect_right(self.cumulative_sizes, index)
+        return self.datasets[part][index - (self.cumulative_sizes[part - 1] if part else 0)]
+
+    def gatherer(self) -> Gather | None:
+        """Return a gather from all parts, if each has one and their arrays have equal shapes and dtypes."""
+        found = [gatherer(dataset) for dataset in self.datasets]
+        gathers = [gather for gather in found if gather is not None]
+        if len(gathers) < len(found) or type(self).__getitem__ is not ConcatDataset.__getitem__:
+            return None
+        nothing = np.empty(0, np.intp)
+        forms = {tuple((a.shape, a.dtype) for a in gather(nothing)) for gather in gathers}
         if len(forms) > 1:
-            (one, one_dtype), (other, other_dtype) = list(forms)[:2]
-            raise ShapeError(
-                f"collate: every {place} must have one shape and dtype; "
-                f"got {one} {one_dtype} and {other} {other_dtype}"
+            return None
+        ends = np.array(self.cumulative_sizes)
+        starts = np.concatenate([[0], ends[:-1]])
+
+        def gather(indices: IndexArray) -> tuple[Array, ...]:
+            part_of = np.searchsorted(ends, indices, side="right")
+            used = np.unique(part_of).tolist() or [0]
+            pieces = [gathers[part](indices[part_of == part] - starts[part]) for part in used]
+            place = np.empty_like(indices)  # where each sample lies in the pieces, one after the other
+            place[np.argsort(part_of, kind="stable")] = np.arange(len(indices))
+            return tuple(
+                [
+                    parts[0] if len(parts) == 1 else np.concatenate(parts)[place]
+                    for parts in zip(*pieces, strict=True)
+                ]
             )
-        return np.stack(arrays)
-    kind = type(first)
-    if any(type(sample) is not kind for sample in samples):
-        raise ShapeError(
-            f"collate: every {place} must be a {kind.__name__} as the first one is; got another type"
+
+        return gather
+
+
+def random_split(
+    dataset: Samples, lengths: Sequence[int | float], generator: random.Generator | None = None
+) -> list[Subset[Any]]:
+    """Divide a data set at random into parts that share no sample.
+
+    Parameters
+    ----------
+    dataset : Dataset, or any object with ``__len__`` and ``__getitem__(index)``
+        The whole, N samples.
+    lengths : sequence of int or float
+        The lengths of the parts, which sum to N; or fractions that sum to 1: part i has ``floor(N *
+        lengths[i])`` samples, and what remains is given out one by one, from the first part on.
+    generator : tinynet.Generator, optional
+        What the permutation is drawn from, by one draw; by default ``tinynet.default_generator``.
+
+    Returns
+    -------
+    list of Subset
+        One per length.
+
+    Warns
+    -----
+    UserWarning
+        If a fraction comes to no sample.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If the lengths are negative, no numbers, or sum to neither; if an argument is of another type.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> from tinynet.data import random_split
+    >>> [len(part) for part in random_split(range(10), [0.7, 0.25, 0.05], tn.Generator(3))]
+    [8, 2, 0]
+    """
+    size = length("random_split", dataset)
+    check_generator("random_split", generator)
+    given = list(lengths)
+    if any(isinstance(n, (bool, np.bool_)) or not isinstance(n, (int, float, np.number)) for n in given):
+        raise DTypeError(f"random_split: lengths must be ints or fractions; got {given!r}")
+    if any(n < 0 for n in given):
+        raise ArgumentError(f"random_split: lengths must be at least 0; got {given!r}")
+    if math.isclose(math.fsum(given), 1):
+        sizes = [math.floor(size * fraction) for fraction in given]
+        for i in range(size - sum(sizes)):
+            sizes[i % len(sizes)] += 1
+        if 0 in sizes:
+            warnings.warn(f"random_split: part {sizes.index(0)} holds no sample", stacklevel=2)
+    elif sum(given) == size and all(isinstance(n, (int, np.integer)) for n in given):
+        sizes = [int(n) for n in given]
+    else:
+        raise ArgumentError(
+            f"random_split: lengths must be ints that sum to {size}, the length of the data set, or "
+            f"fractions that sum to 1; got {given!r}"
         )
-    if kind in (float, int, bool):
-        return np.array(samples, dtype={float: np.float32, int: np.int64, bool: np.bool_}[kind])
-    if kind is str:
-        return list(samples)
-    if isinstance(first, (tuple, list)):
-        if any(len(sample) != len(first) for sample in samples):
-            raise ShapeError(
-                f"collate: every {place} must have {len(first)} parts as the first one has; got another"
-            )
-        return tuple([_collate(part, f"{place}[{i}]") for i, part in enumerate(zip(*samples, strict=True))])
-    if isinstance(first, dict):
-        if any(sample.keys() != first.keys() for sample in samples):
-            raise ShapeError(f"collate: every {place} must have the keys {list(first)}; got others")
-        return {key: _collate([sample[key] for sample in samples], f"{place}[{key!r}]") for key in first}
+    order = random.draw(generator).permutation(size)
+    return [Subset(dataset, part) for part in np.split(order, np.cumsum(sizes)[:-1])]
+
+
+def gatherer(dataset: object) -> Gather | None:
+    """Return the gather of a data set, or None if its samples are to be asked for one by one."""
+    return dataset.gatherer() if isinstance(dataset, Dataset) else None
+
+
+def length(operation: str, dataset: Samples) -> int:
+    """Return the number of samples of what has a length and items."""
+    try:
+        if hasattr(dataset, "__getitem__"):
+            return len(dataset)
+    except TypeError:  # a class, an array of shape ()
+        pass
     raise DTypeError(
-        f"collate: every {place} must be array, Tensor, number, str, tuple, list or dict; got {kind.__name__}"
+        f"{operation}: dataset must have __len__ and __getitem__, as a tinynet.data.Dataset has; "
+        f"got {type(dataset).__name__}"
     )
 
 
-def _as_array(array: Array | Tensor, place: str) -> Array:
-    """Check one argument and return it as an array of native byte order."""
-    if isinstance(array, Tensor):
-        array = array.detach().numpy()
-    if not isinstance(array, np.ndarray):
-        raise DTypeError(f"{place} must be a numpy.ndarray or Tensor; got {type(array).__name__}")
-    if array.dtype.name not in _DTYPES:
-        raise DTypeError(
-            f"{place} must have dtype float32, float64, int64, int32, uint8 or bool; got {array.dtype}"
-        )
-    if array.ndim == 0:
-        raise ShapeError(f"{place} must have shape (N, ...); got ()")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-
-
-def _in_memory_order(array: Array) -> tuple[Array, tuple[int, ...] | None]:
-    """Return the array C-contiguous, with the axes that bring it back to its shape (None: as it is)."""
-    if array.flags.c_contiguous:
-        return array, None
-    axes = (0, *sorted(range(1, array.ndim), key=lambda axis: -array.strides[axis]))
-    rows = array.transpose(axes)
-    if rows.flags.c_contiguous:
-        return rows, tuple(int(axis) for axis in np.argsort(axes))
-    return np.ascontiguousarray(array), None
-
-
-def _restored(rows: Array, axes: tuple[int, ...] | None) -> Array:
-    return rows if axes is None else rows.transpose(axes)
+def index_array(operation: str, indices: Any, size: int) -> IndexArray:
+    """Return indices into `size` samples as an array of its own, counted from 0."""
+    array = np.array(indices)
+    if array.ndim != 1:
+        raise ArgumentError(f"{operation}: indices must have one dimension; got shape {array.shape}")
+    if len(array) == 0:
+        return np.empty(0, np.intp)
+    if array.dtype.kind not in "iu":
+        raise DTypeError(f"{operation}: indices must be ints; got {array.dtype}")
+    for outside in (array.min(), array.max()):
+        if not -size <= outside < size:
+            raise ArgumentError(
+                f"{operation}: indices must lie in [-{size}, {size}), given by the length; got {outside}"
+            )
+    array = array.astype(np.intp, copy=False)
+    return np.where(array < 0, array + size, array)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinynet._check import boolean
-from tinynet.data.dataset import ImageDataset
+from tinynet.data.arrays import ImageDataset
 from tinynet.errors import DataError
 
 TRAIN_SIZE = 1437  # the other 360 test

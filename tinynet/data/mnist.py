@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from tinynet._check import boolean
-from tinynet.data.dataset import ImageDataset
+from tinynet.data.arrays import ImageDataset
 from tinynet.data.download import DownloadError, Published, fetch
 from tinynet.data.idx import read_idx
 from tinynet.errors import DataError, DTypeError

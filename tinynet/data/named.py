@@ -6,7 +6,7 @@ import os
 import warnings
 
 from tinynet._check import boolean
-from tinynet.data.dataset import ImageDataset
+from tinynet.data.arrays import ImageDataset
 from tinynet.data.digits import Digits
 from tinynet.data.mnist import MNIST, FashionMNIST, MissingDataError
 from tinynet.errors import ArgumentError
