@@ -60,7 +60,7 @@ def batch_rng() -> np.random.Generator:
         raise ArgumentError("batch_rng: must be called while a DataLoader makes a batch; got no such batch")
     place, rng = batch
     if rng is None:
-        rng = batch[1] = philox(*place, _STREAM)
+        rng = batch[1] = philox(place[0], place[1], place[2], _STREAM)
     return rng  # type: ignore[no-any-return]
 
 
