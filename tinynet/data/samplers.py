@@ -344,7 +344,7 @@ def indices_of(sampler: Iterable[Any], epoch: int) -> IndexArray | Iterator[Any]
         return sampler.order(epoch)
     if hasattr(sampler, "set_epoch"):
         sampler.set_epoch(epoch)
-    return iter(sampler)
+    return iter(sampler.tolist() if isinstance(sampler, (np.ndarray, Tensor)) else sampler)
 
 
 def batches_of(sampler: Iterable[Any], epoch: int) -> Iterator[Any]:
