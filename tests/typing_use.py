@@ -5,7 +5,7 @@ Each result is assigned to a variable of the type that it must have.  test_typin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -249,8 +249,58 @@ def modules_and_training(folder: Path) -> None:
     assert len(digits) > 0
 
 
+class Numbers(data.Dataset[int]):
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int, /) -> int:
+        return index
+
+
+class Counting(data.IterableDataset[int]):
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(6))
+
+
+class Backwards(data.EpochSampler):
+    def __len__(self) -> int:
+        return 6
+
+    def order(self, epoch: int) -> NDArray[np.intp]:
+        return np.arange(6)[::-1]
+
+
+def loading() -> None:
+    global n, t
+    numbers = Numbers()
+    train, test = data.random_split(numbers, [0.5, 0.5], tn.Generator(1))
+    both: data.ConcatDataset[int] = data.ConcatDataset([train, data.Subset(test, [0])])
+    n = len(numbers + both) + numbers[0] + len(data.TensorDataset(tn.ones(3)).tensors)
+    samplers: list[data.Sampler[int]] = [
+        data.SequentialSampler(numbers),
+        data.RandomSampler(numbers, replacement=True, num_samples=3, generator=tn.Generator(1)),
+        data.SubsetRandomSampler([1, 2], seed=3),
+        data.WeightedRandomSampler(tn.ones(6), 4),
+        Backwards(seed=1),
+    ]
+    for sampler in samplers:
+        batches: list[list[int]] = list(data.BatchSampler(sampler, 2, drop_last=False))
+        n = sum(len(batch) for batch in batches)
+        for t in data.DataLoader(numbers, 2, sampler=sampler, num_workers=1, prefetch_factor=1):
+            n = t.size(0)
+    for t in data.DataLoader(Counting(), 2, collate_fn=data.default_collate):
+        n = len(t.tolist())
+    loader = data.DataLoader(
+        numbers, batch_sampler=[[0, 1]], transform=lambda x: x + data.batch_rng().random(x.shape)
+    )
+    state: dict[str, Any] = loader.state_dict()
+    loader.load_state_dict(state)
+    n = len(loader) + len(list(data.DataLoader(numbers, None, collate_fn=data.default_convert)))
+
+
 def the_rest() -> None:
     global n, a, b
+    loading()
     tn.manual_seed(0)
     g: tn.Generator = tn.default_generator
     state: dict[str, int] = g.get_state()
