@@ -150,6 +150,7 @@ def test_tensors_and_samples_together() -> None:
             return [(np.zeros(2, np.float32), 100 + index) for index in indices]
 
     assert labels(DataLoader(Fast(3), 2)) == [[100, 101], [102]]
+    assert labels(DataLoader(Subset(Subset(Fast(9), [8, 5, 2]), [2, 0]), 2)) == [[102, 108]]
 
 
 # ---- ConcatDataset

@@ -10,6 +10,7 @@ had.
 from __future__ import annotations
 
 from tinynet.data.arrays import ArrayDataset, ImageDataset, TensorDataset
+from tinynet.data.batch_sampler import BatchSampler
 from tinynet.data.batches import batch_rng
 from tinynet.data.collate import default_collate, default_convert
 from tinynet.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, random_split
@@ -19,7 +20,6 @@ from tinynet.data.loader import DataLoader
 from tinynet.data.mnist import MNIST, FashionMNIST, MissingDataError
 from tinynet.data.named import NAMES, load
 from tinynet.data.samplers import (
-    BatchSampler,
     EpochSampler,
     RandomSampler,
     Sampler,

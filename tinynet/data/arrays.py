@@ -95,9 +95,9 @@ class TensorDataset(ArrayDataset):
 
     Examples
     --------
+    >>> import tinynet as tn
     >>> import numpy as np
-    >>> from tinynet.data import TensorDataset
-    >>> data = TensorDataset(np.zeros((5, 3), np.float32), np.arange(5))
+    >>> data = tn.data.TensorDataset(np.zeros((5, 3), np.float32), np.arange(5))
     >>> len(data), [tuple(t.shape) for t in data[0]]
     (5, [(3,), ()])
     """

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinynet._tensor import Tensor, from_numpy
 from tinynet.data.collate import default_convert, to_arrays
-from tinynet.data.dataset import Gather, IndexArray, Samples
+from tinynet.data.dataset import Gather, IndexArray, Samples, samples_of
 from tinynet.data.seeding import philox
 from tinynet.errors import ArgumentError, DTypeError
 
@@ -47,11 +47,11 @@ def batch_rng() -> np.random.Generator:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from tinynet.data import DataLoader, TensorDataset, batch_rng
+    >>> import tinynet as tn
     >>> def noisy(x):
-    ...     return x + batch_rng().normal(0.0, 0.1, x.shape)
-    >>> loader = DataLoader(TensorDataset(np.zeros((4, 3))), batch_size=2, seed=5, transform=noisy)
+    ...     return x + tn.data.batch_rng().normal(0.0, 0.1, x.shape)
+    >>> data = tn.data.TensorDataset(tn.zeros(4, 3))
+    >>> loader = tn.data.DataLoader(data, batch_size=2, seed=5, transform=noisy)
     >>> [batch.shape for batch in loader]
     [(2, 3), (2, 3)]
     """
@@ -134,11 +134,7 @@ class BatchMaker:
         if self.dataset is None:
             return chosen
         indices = chosen.tolist() if isinstance(chosen, (np.ndarray, np.generic)) else chosen
-        if not self.batched:
-            return self.dataset[indices]
-        if hasattr(self.dataset, "__getitems__"):
-            return self.dataset.__getitems__(indices)
-        return [self.dataset[index] for index in indices]
+        return samples_of(self.dataset, indices) if self.batched else self.dataset[indices]
 
     def _rows(self, chosen: Any) -> IndexArray:
         """Return the indices of a batch as an array; those that a user's sampler gave are checked."""

@@ -41,8 +41,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
     Examples
     --------
-    >>> from tinynet.data import default_collate
-    >>> default_collate([{"x": 1.5, "name": "a"}, {"x": 2.5, "name": "b"}])
+    >>> import tinynet as tn
+    >>> tn.data.default_collate([{"x": 1.5, "name": "a"}, {"x": 2.5, "name": "b"}])
     {'x': tensor([1.5, 2.5]), 'name': ['a', 'b']}
     """
     return _collate(batch, "sample")
@@ -64,9 +64,9 @@ def default_convert(data: Any) -> Any:
 
     Examples
     --------
+    >>> import tinynet as tn
     >>> import numpy as np
-    >>> from tinynet.data import default_convert
-    >>> default_convert([np.arange(2), "a", 3])
+    >>> tn.data.default_convert([np.arange(2), "a", 3])
     [tensor([0, 1]), 'a', 3]
     """
     if type(data) is tuple:  # the usual batch: the short way

@@ -42,6 +42,18 @@ class Dataset(ABC, Generic[T_co]):
     Subclasses give ``__len__`` and ``__getitem__(index)``; a sample is an array, a Tensor, a number, or a
     tuple, list or dict of these, of the same form and shapes for every index.  A subclass that can make
     several samples faster together gives ``__getitems__(indices)`` too, which returns a list of them.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> class Squares(tn.data.Dataset):
+    ...     def __len__(self):
+    ...         return 4
+    ...
+    ...     def __getitem__(self, index):
+    ...         return index**2
+    >>> [batch.tolist() for batch in tn.data.DataLoader(Squares(), batch_size=3)]
+    [[0, 1, 4], [9]]
     """
 
     @abstractmethod
@@ -71,6 +83,15 @@ class IterableDataset(ABC, Generic[T_co]):
     A `DataLoader` reads the stream once per epoch, also with several workers, which take turns in reading it
     (PyTorch gives each of its worker processes a copy of the stream).  If the subclass has
     ``set_epoch(epoch)``, it is called before.  ``__len__`` is optional; it is used for ``len(loader)`` alone.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> class Countdown(tn.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         yield from (3, 2, 1)
+    >>> [batch.tolist() for batch in tn.data.DataLoader(Countdown(), batch_size=2)]
+    [[3, 2], [1]]
     """
 
     @abstractmethod
@@ -105,8 +126,7 @@ class Subset(Dataset[T_co]):
     Examples
     --------
     >>> import tinynet as tn
-    >>> from tinynet.data import Subset, TensorDataset
-    >>> part = Subset(TensorDataset(tn.arange(10)), [7, -1])
+    >>> part = tn.data.Subset(tn.data.TensorDataset(tn.arange(10)), [7, -1])
     >>> len(part), part[1][0].item()
     (2, 9)
     """
@@ -156,8 +176,8 @@ class ConcatDataset(Dataset[T_co]):
 
     Examples
     --------
-    >>> from tinynet.data import ConcatDataset
-    >>> both = ConcatDataset([[5, 6, 7], range(2)])
+    >>> import tinynet as tn
+    >>> both = tn.data.ConcatDataset([[5, 6, 7], range(2)])
     >>> len(both), both[2], both[-1]
     (5, 7, 1)
     """
@@ -243,9 +263,8 @@ def random_split(
     Examples
     --------
     >>> import tinynet as tn
-    >>> from tinynet.data import random_split
-    >>> [len(part) for part in random_split(range(10), [0.7, 0.25, 0.05], tn.Generator(3))]
-    [8, 2, 0]
+    >>> [len(part) for part in tn.data.random_split(range(10), [0.5, 0.25, 0.25], tn.Generator(3))]
+    [6, 2, 2]
     """
     size = length("random_split", dataset)
     check_generator("random_split", generator)
@@ -269,6 +288,16 @@ def random_split(
         )
     order = random.draw(generator).permutation(size)
     return [Subset(dataset, part) for part in np.split(order, np.cumsum(sizes)[:-1])]
+
+
+def samples_of(dataset: Samples, indices: list[Any]) -> Sequence[Any]:
+    """Return several samples of a data set, made together if it can do that."""
+    if isinstance(dataset, Subset) and type(dataset).__getitem__ is Subset.__getitem__:
+        return samples_of(dataset.dataset, dataset.indices[indices].tolist())
+    if hasattr(dataset, "__getitems__"):
+        samples: Sequence[Any] = dataset.__getitems__(indices)
+        return samples
+    return [dataset[index] for index in indices]
 
 
 def gatherer(dataset: object) -> Gather | None:

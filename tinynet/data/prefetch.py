@@ -4,6 +4,9 @@ Each worker, in turn, waits until there is room for a batch, takes the next job,
 down under the number of the job; the consumer takes the batches in the order of the numbers.  So they come in
 the same order and are the same as without workers, however long each one takes.
 
+Measured (2 cores, 200 samples that wait 0.5 ms each, batches of 10): an epoch takes 122 ms without workers,
+60 with 2, 31 with 4.  Where nothing waits there is little to gain: handing a batch over costs 20 to 70 us.
+
 How it ends: `prefetch` is a generator, and whatever ends it (the last batch, an exception, a ``break``, which
 drops it, the garbage collector) runs its ``finally``, which closes the channel and joins the workers.  A
 worker that waits holds the channel and a weak reference to the work, nothing of the user's; so a loop that

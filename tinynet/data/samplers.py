@@ -7,9 +7,8 @@ with the key (seed, epoch), so neither earlier epochs nor other draws nor thread
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -33,6 +32,15 @@ class Sampler(Generic[T_co]):
     Subclasses give ``__iter__``, and ``__len__`` if the number is known.  A `DataLoader` iterates over it
     once per epoch; if it has ``set_epoch(epoch)``, that is called before, so that its order can be a function
     of the epoch.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> class Backwards(tn.data.Sampler):
+    ...     def __iter__(self):
+    ...         return iter([2, 1, 0])
+    >>> list(tn.data.DataLoader("abc", sampler=Backwards()))
+    [['c'], ['b'], ['a']]
     """
 
     def __iter__(self) -> Iterator[T_co]:
@@ -64,6 +72,20 @@ class EpochSampler(Sampler[int], ABC):
     ------
     DTypeError, ArgumentError
         If an argument is of the wrong type or value, or both are given.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> import numpy as np
+    >>> class Rotated(tn.data.EpochSampler):
+    ...     def __len__(self):
+    ...         return 4
+    ...
+    ...     def order(self, epoch):
+    ...         return (np.arange(4) + epoch) % 4
+    >>> loader = tn.data.DataLoader("abcd", batch_size=4, sampler=Rotated())
+    >>> list(loader), list(loader)
+    ([['a', 'b', 'c', 'd']], [['b', 'c', 'd', 'a']])
     """
 
     def __init__(self, generator: random.Generator | None = None, *, seed: int | None = None) -> None:
@@ -101,8 +123,8 @@ class SequentialSampler(EpochSampler):
 
     Examples
     --------
-    >>> from tinynet.data import SequentialSampler
-    >>> list(SequentialSampler("abc"))
+    >>> import tinynet as tn
+    >>> list(tn.data.SequentialSampler("abc"))
     [0, 1, 2]
     """
 
@@ -141,8 +163,8 @@ class RandomSampler(EpochSampler):
 
     Examples
     --------
-    >>> from tinynet.data import RandomSampler
-    >>> sampler = RandomSampler(range(4), seed=1)
+    >>> import tinynet as tn
+    >>> sampler = tn.data.RandomSampler(range(4), seed=1)
     >>> sorted(sampler), sampler.epoch
     ([0, 1, 2, 3], 1)
     """
@@ -197,8 +219,8 @@ class SubsetRandomSampler(EpochSampler):
 
     Examples
     --------
-    >>> from tinynet.data import SubsetRandomSampler
-    >>> sorted(SubsetRandomSampler([7, 3, 5]))
+    >>> import tinynet as tn
+    >>> sorted(tn.data.SubsetRandomSampler([7, 3, 5]))
     [3, 5, 7]
     """
 
@@ -248,8 +270,8 @@ class WeightedRandomSampler(EpochSampler):
 
     Examples
     --------
-    >>> from tinynet.data import WeightedRandomSampler
-    >>> list(WeightedRandomSampler([0.0, 0.5, 0.0], 3))
+    >>> import tinynet as tn
+    >>> list(tn.data.WeightedRandomSampler([0.0, 0.5, 0.0], 3))
     [1, 1, 1]
     """
 
@@ -290,83 +312,6 @@ class WeightedRandomSampler(EpochSampler):
         with np.errstate(over="ignore"):  # a weight may be so small that its turn is at infinity
             turns = rng.exponential(size=len(chosen)) / self.weights[chosen]
         return chosen[np.argsort(turns, kind="stable")[: self.num_samples]]
-
-
-class BatchSampler(Sampler[list[int]]):
-    """Batches of the indices of another sampler.
-
-    Parameters
-    ----------
-    sampler : Sampler, or any iterable of indices
-        Where the indices come from.
-    batch_size : int
-        B, positive.  The last batch may be smaller.
-    drop_last : bool
-        Leave out the last batch if it is smaller than `batch_size`.
-
-    Raises
-    ------
-    DTypeError, ArgumentError
-        If an argument is of the wrong type or value.
-
-    Examples
-    --------
-    >>> from tinynet.data import BatchSampler, SequentialSampler
-    >>> list(BatchSampler(SequentialSampler(range(5)), 2, drop_last=False))
-    [[0, 1], [2, 3], [4]]
-    """
-
-    def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        if not hasattr(sampler, "__iter__") and not hasattr(sampler, "__getitem__"):
-            raise DTypeError(f"BatchSampler: sampler must be an iterable; got {type(sampler).__name__}")
-        self.sampler = sampler
-        self.batch_size = integer("BatchSampler", "batch_size", batch_size, 1)
-        self.drop_last = boolean("BatchSampler", "drop_last", drop_last)
-
-    def __len__(self) -> int:
-        return batch_count(len(self.sampler), self.batch_size, self.drop_last)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return chunks(iter(self.sampler), self.batch_size, self.drop_last)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Pass the epoch on to the sampler, if it has use for it."""
-        if hasattr(self.sampler, "set_epoch"):
-            self.sampler.set_epoch(epoch)
-
-
-# ---- what the loader asks ----
-
-
-def indices_of(sampler: Iterable[Any], epoch: int) -> IndexArray | Iterator[Any]:
-    """Return the order of a sampler in an epoch: an array, or what its ``__iter__`` gives."""
-    if isinstance(sampler, EpochSampler) and type(sampler).__iter__ is EpochSampler.__iter__:
-        return sampler.order(epoch)
-    if hasattr(sampler, "set_epoch"):
-        sampler.set_epoch(epoch)
-    return iter(sampler.tolist() if isinstance(sampler, (np.ndarray, Tensor)) else sampler)
-
-
-def batches_of(sampler: Iterable[Any], epoch: int) -> Iterator[Any]:
-    """Return the batches of a batch sampler in an epoch: of arrays of indices where it can, else of lists."""
-    if not isinstance(sampler, BatchSampler) or type(sampler).__iter__ is not BatchSampler.__iter__:
-        return iter(indices_of(sampler, epoch))
-    size, order = sampler.batch_size, indices_of(sampler.sampler, epoch)
-    if isinstance(order, np.ndarray):
-        stop = len(order) // size * size if sampler.drop_last else len(order)
-        return (order[start : start + size] for start in range(0, stop, size))
-    return chunks(order, size, sampler.drop_last)
-
-
-def chunks(items: Iterator[Any], size: int, drop_last: bool) -> Iterator[list[Any]]:
-    """Yield lists of `size` items; the last may be shorter, if it is not to be dropped."""
-    while (chunk := list(itertools.islice(items, size))) and not (drop_last and len(chunk) < size):
-        yield chunk
-
-
-def batch_count(samples: int, size: int, drop_last: bool) -> int:
-    """Return the number of batches."""
-    return samples // size if drop_last else -(-samples // size)
 
 
 def _count(operation: str, num_samples: int) -> int:
