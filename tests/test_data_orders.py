@@ -18,6 +18,7 @@ from tinynet.data import (
     RandomSampler,
     Sampler,
     SequentialSampler,
+    Subset,
     SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
@@ -33,6 +34,16 @@ class Evens(EpochSampler):
 
     def order(self, epoch: int) -> Any:
         return np.roll(np.arange(0, 10, 2), -epoch)
+
+
+class Listed(EpochSampler):
+    """A user's own that gives a list."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def order(self, epoch: int) -> Any:
+        return [epoch, 4, 2]
 
 
 class Plain(Sampler[int]):
@@ -59,7 +70,11 @@ class Items(Dataset[Any]):
         return (index % 10,)
 
 
-@pytest.mark.parametrize("data", [TensorDataset(np.arange(10)), Items()], ids=["arrays", "items"])
+@pytest.mark.parametrize(
+    "data",
+    [TensorDataset(np.arange(10)), Items(), Subset(Items(), range(10))],
+    ids=["arrays", "items", "subset"],
+)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_samplers_in_a_loader(data: Any, workers: int) -> None:
     def epochs(**options: Any) -> list[list[list[int]]]:
@@ -71,10 +86,14 @@ def test_samplers_in_a_loader(data: Any, workers: int) -> None:
     assert epochs(sampler=Evens(), batch_size=3) == [[[0, 2, 4], [6, 8]], [[2, 4, 6], [8, 0]]]
     assert epochs(sampler=Evens(), batch_size=3, drop_last=True) == [[[0, 2, 4]], [[2, 4, 6]]]
     assert epochs(sampler=Plain(), batch_size=2) == [[[0, 3], [9]], [[1, 3], [9]]]
+    assert epochs(sampler=Listed(), batch_size=2) == [[[0, 4], [2]], [[1, 4], [2]]]
     assert epochs(sampler=[7, 7, 1], batch_size=2) == [[[7, 7], [1]]] * 2
     assert epochs(sampler=np.array([7, 2])) == epochs(sampler=tinynet.tensor([7, 2])) == [[[7], [2]]] * 2
     assert epochs(sampler=SubsetRandomSampler([4])) == [[[4]], [[4]]]
     assert epochs(batch_sampler=[[1, 2, 3], [4]]) == [[[1, 2, 3], [4]]] * 2
+    assert epochs(batch_sampler=[(1, 2), range(4), np.array([5]), tinynet.tensor([6, 7])]) == (
+        [[[1, 2], [0, 1, 2, 3], [5], [6, 7]]] * 2
+    )
     assert epochs(batch_sampler=np.array([[1, 2], [4, 3]])) == [[[1, 2], [4, 3]]] * 2
     assert epochs(batch_sampler=BatchSampler(Evens(), 4, True)) == [[[0, 2, 4, 6]], [[2, 4, 6, 8]]]
     assert epochs(batch_sampler=BatchSampler(Plain(), 2, True)) == [[[0, 3]], [[1, 3]]]

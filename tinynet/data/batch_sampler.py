@@ -61,7 +61,7 @@ class BatchSampler(Sampler[list[int]]):
 def indices_of(sampler: Iterable[Any], epoch: int) -> IndexArray | Iterator[Any]:
     """Return the order of a sampler in an epoch: an array, or what its ``__iter__`` gives."""
     if isinstance(sampler, EpochSampler) and type(sampler).__iter__ is EpochSampler.__iter__:
-        return sampler.order(epoch)
+        return np.asarray(sampler.order(epoch))
     if hasattr(sampler, "set_epoch"):
         sampler.set_epoch(epoch)
     return iter(sampler.tolist() if isinstance(sampler, (np.ndarray, Tensor)) else sampler)

@@ -133,8 +133,8 @@ class BatchMaker:
         """Return the samples of a batch as a list, or the one sample."""
         if self.dataset is None:
             return chosen
-        indices = chosen.tolist() if isinstance(chosen, (np.ndarray, np.generic)) else chosen
-        return samples_of(self.dataset, indices) if self.batched else self.dataset[indices]
+        indices = chosen.tolist() if isinstance(chosen, (np.ndarray, np.generic, Tensor)) else chosen
+        return samples_of(self.dataset, list(indices)) if self.batched else self.dataset[indices]
 
     def _rows(self, chosen: Any) -> IndexArray:
         """Return the indices of a batch as an array; those that a user's sampler gave are checked."""

@@ -102,7 +102,7 @@ class EpochSampler(Sampler[int], ABC):
 
     def __iter__(self) -> Iterator[int]:
         epoch, self.epoch = self.epoch, self.epoch + 1
-        return iter(self.order(epoch).tolist())
+        return iter(np.asarray(self.order(epoch)).tolist())
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next ``iter()`` start this epoch, a non-negative integer."""
