@@ -227,6 +227,16 @@ def test_exceptions_come_at_their_batch(data: Any, options: dict[str, Any], coun
         assert note in [f"in DataLoader worker {i}, making batch 2" for i in range(count)]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
+@pytest.mark.parametrize("data", [Failing(9), FailingStream()])
+def test_the_number_in_the_note_counts_from_the_start_of_the_epoch(data: Any) -> None:
+    loader = DataLoader(data, 2, num_workers=1)
+    loader.load_state_dict({**loader.state_dict(), "batch": 1})
+    with pytest.raises(KeyError) as caught:
+        list(loader)
+    assert caught.value.__notes__ == ["in DataLoader worker 0, making batch 2"]
+
+
 @pytest.mark.parametrize("count", [0, 2])
 def test_an_exception_ends_the_iterator(count: int) -> None:
     iterator = iter(DataLoader(Failing(9), 5, num_workers=count))

@@ -179,7 +179,8 @@ class DataLoader:
             )
 
         self.transform, self._batched = transform, self.batch_size is not None
-        self.collate_fn = collate_fn or (default_collate if self._batched else default_convert)
+        default = default_collate if self._batched else default_convert
+        self.collate_fn = default if collate_fn is None else collate_fn
         self._given = sampler if batch_sampler is None else batch_sampler
         if isinstance(dataset, IterableDataset):
             self._samples = None  # not known
@@ -344,8 +345,8 @@ class DataLoader:
         self._epoch, self._batch, self._pending = epoch, batch, True
         self._latest += 1  # a running iterator no longer moves the place
 
-    def _jobs(self, epoch: int, start: int) -> Iterator[tuple[int, Any]]:
-        """Return (number, indices or samples) of the batches from `start` on."""
+    def _jobs(self, epoch: int, start: int) -> Iterator[Any]:
+        """Return the indices or, of a stream, the samples of the batches from `start` on."""
         jobs: Iterable[Any]
         if isinstance(self.dataset, IterableDataset):
             jobs = iter(indices_of(self.dataset, epoch))
@@ -355,7 +356,7 @@ class DataLoader:
         else:
             assert self.sampler is not None
             jobs = indices_of(self.sampler, epoch)
-        return enumerate(itertools.islice(jobs, start, None), start)
+        return itertools.islice(jobs, start, None)
 
     def _maker(self, epoch: int) -> BatchMaker:
         """Return what makes the batches of an epoch."""
@@ -375,9 +376,9 @@ class DataLoader:
         jobs, make = self._jobs(epoch, start), self._maker(epoch)
         if self.num_workers:
             room = self.num_workers * (self.prefetch_factor or 1)
-            made = prefetch(jobs, make, self.num_workers, room, self.timeout or None)
+            made = prefetch(jobs, make, start, self.num_workers, room, self.timeout or None)
         else:  # not map(make, ...), which would take a StopIteration in the data set for the end
-            made = (make(number, chosen) for number, chosen in jobs)
+            made = (make(number, chosen) for number, chosen in enumerate(jobs, start))
         for number, batch in enumerate(made, start + 1):
             if self._latest == ticket:
                 self._batch = number

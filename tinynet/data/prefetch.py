@@ -33,8 +33,6 @@ from tinynet.errors import DataError
 # ends by itself after its batch.
 _PATIENCE = 0.5
 
-Job = tuple[int, Any]  # number of the batch, what it is made of
-
 
 class _Channel:
     """Where workers and consumer wait for each other; it holds nothing of the user's."""
@@ -82,43 +80,45 @@ def _close_all() -> None:
 
 
 class _Work:
-    """Jobs, and the batches made of them that nobody has taken yet."""
+    """Jobs, numbered from `start`, and the batches made of them that nobody has taken yet."""
 
-    def __init__(self, jobs: Iterator[Job], make: Callable[[int, Any], Any], channel: _Channel) -> None:
+    def __init__(
+        self, jobs: Iterator[Any], make: Callable[[int, Any], Any], start: int, channel: _Channel
+    ) -> None:
         self.jobs, self.make, self.channel = jobs, make, channel
         self.reading = threading.Lock()  # one worker at a time takes a job
-        self.begun = 0  # jobs taken
-        self.end: int | None = None  # how many there are, once known
-        self.done: dict[int, tuple[bool, Any]] = {}  # position -> (True, batch) or (False, exception)
+        self.next = start  # the number of the next job
+        self.end: int | None = None  # the first number that has no job, once known
+        self.done: dict[int, tuple[bool, Any]] = {}  # number -> (True, batch) or (False, exception)
 
     def step(self) -> bool:
         """Take a job and make its batch; False if there is none left."""
         with self.reading:
             if self.end is not None:
                 return False
-            position = self.begun
+            number = self.next
             try:
                 job = next(self.jobs)
             except StopIteration:
-                self._finish(position)
+                self._finish(number)
                 return False
             except BaseException as error:
-                self._lay(position, False, error, position)
-                self._finish(position + 1)
+                self._lay(number, False, error)
+                self._finish(number + 1)
                 return False
-            self.begun += 1
+            self.next += 1
         try:
-            self._lay(position, True, self.make(*job), job[0])
+            self._lay(number, True, self.make(number, job))
         except BaseException as error:
-            self._lay(position, False, error, job[0])
+            self._lay(number, False, error)
         return True
 
-    def _lay(self, position: int, made: bool, result: Any, number: int) -> None:
+    def _lay(self, number: int, made: bool, result: Any) -> None:
         if not made and sys.version_info >= (3, 11):
             result.add_note(f"in {threading.current_thread().name}, making batch {number}")
         with self.channel.ready:
             if not self.channel.closed:
-                self.done[position] = made, result
+                self.done[number] = made, result
                 self.channel.ready.notify()
 
     def _finish(self, end: int) -> None:
@@ -126,11 +126,11 @@ class _Work:
             self.end = end
             self.channel.ready.notify()
 
-    def take(self, position: int, timeout: float | None) -> list[Any]:
+    def take(self, number: int, timeout: float | None) -> list[Any]:
         """Wait for a batch and return it as a list of one, or an empty list if there are no more."""
 
         def settled() -> bool:
-            return position in self.done or (self.end is not None and position >= self.end)
+            return number in self.done or (self.end is not None and number >= self.end)
 
         channel = self.channel
         if os.getpid() != channel.process:
@@ -138,9 +138,9 @@ class _Work:
         with channel.ready:
             if not channel.ready.wait_for(settled, timeout):
                 raise DataError(f"DataLoader: a batch must be made within timeout={timeout:g} seconds")
-            if position not in self.done:
+            if number not in self.done:
                 return []
-            made, result = self.done.pop(position)
+            made, result = self.done.pop(number)
             channel.room += 1
             channel.free.notify()
         if made:
@@ -162,17 +162,24 @@ def _serve(channel: _Channel, reference: weakref.ref[_Work], recording: bool) ->
 
 
 def prefetch(
-    jobs: Iterator[Job], make: Callable[[int, Any], Any], workers: int, room: int, timeout: float | None
+    jobs: Iterator[Any],
+    make: Callable[[int, Any], Any],
+    start: int,
+    workers: int,
+    room: int,
+    timeout: float | None,
 ) -> Iterator[Any]:
-    """Yield ``make(*job)`` for every job, in order, made by threads.
+    """Yield ``make(number, job)`` for every job, in order, made by threads.
 
     Parameters
     ----------
-    jobs : iterator of (number, what the batch is made of)
-        Read by one worker at a time.
+    jobs : iterator
+        What the batches are made of; read by one worker at a time.
     make : callable
         Called by several workers at once.  It finds the calling thread's grad mode and context variables
         (NumPy's error handling, for one) as they were at the first batch.
+    start : int
+        The number of the first job.
     workers : int
         How many threads, at least 1.
     room : int
@@ -188,7 +195,7 @@ def prefetch(
         What `jobs` or `make` raised for a batch, with its traceback, when it is that batch's turn.
     """
     channel = _Channel(room)
-    work = _Work(jobs, make, channel)
+    work = _Work(jobs, make, start, channel)
     try:
         for i in range(workers):
             thread = threading.Thread(
@@ -199,9 +206,9 @@ def prefetch(
             )
             channel.threads.append(thread)
             thread.start()
-        position = 0
-        while batch := work.take(position, timeout):
-            position += 1
+        number = start
+        while batch := work.take(number, timeout):
+            number += 1
             yield batch.pop()
     finally:
         channel.close()
