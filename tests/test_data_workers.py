@@ -289,14 +289,11 @@ def test_timeout() -> None:
     loader = DataLoader(range(9), num_workers=1, timeout=0.05, collate_fn=wait)
     iterator = iter(loader)
     assert [next(iterator), next(iterator)] == [0, 1]
-    start = time.monotonic()
     with pytest.raises(DataError, match=r"^DataLoader: a batch must be made within timeout=0\.05 seconds$"):
         next(iterator)
-    assert time.monotonic() - start < 10  # the end does not wait for a worker that hangs
-    left = workers()
+    (left,) = workers()  # the end has not waited for the worker that hangs
     gate.set()
-    for thread in left:
-        thread.join(30)
+    left.join(30)
 
 
 # ---- what workers see
