@@ -19,6 +19,7 @@ import tinynet as tn
         typing_use.arithmetic,
         typing_use.reductions_and_shapes,
         typing_use.graph_and_modes,
+        typing_use.differentiating,
         typing_use.functions,
         typing_use.the_rest,
     ],

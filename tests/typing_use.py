@@ -185,6 +185,64 @@ def graph_and_modes() -> None:
     assert saved is None or saved
 
 
+class Twice(tn.autograd.Function):
+    """An operation of one's own."""
+
+    @staticmethod
+    def forward(ctx: tn.autograd.FunctionContext, x: tn.Tensor, k: float) -> tn.Tensor:
+        ctx.save_for_backward(x, None)
+        ctx.set_materialize_grads(True)
+        ctx.mark_non_differentiable()
+        ctx.k = k
+        return x * k
+
+    @staticmethod
+    def backward(ctx: tn.autograd.FunctionContext, gy: tn.Tensor) -> tuple[tn.Tensor, None]:
+        wanted: tuple[bool, ...] = ctx.needs_input_grad
+        x, _ = ctx.saved_tensors
+        return gy * ctx.k + 0 * x * len(wanted), None
+
+
+def differentiating() -> None:
+    global t, b
+    x = tn.ones(2, requires_grad=True)
+    y: tn.Tensor = Twice.apply(x, 2.0)
+    y.retain_grad()
+    b = y.retains_grad
+    handle = y.register_hook(lambda g: g * 2.0)
+    with x.register_hook(lambda g: None):
+        pass
+    x.register_post_accumulate_grad_hook(lambda p: None).remove()
+    z = y.sum()
+    gradients: tuple[Any, ...] = tn.autograd.grad(z, [x, y], retain_graph=True, allow_unused=True)
+    t = tn.autograd.grad([y], x, [tn.ones(2)], True)[0]
+    tn.autograd.grad(z, nn.Linear(2, 2).parameters(), None, True, False, True)
+    tn.autograd.backward([z, y], [None, tn.ones(2)], retain_graph=True, inputs=x)
+    z.backward(inputs=[x])
+    handle.remove()
+    t = y.detach_()
+    assert gradients
+    with tn.autograd.detect_anomaly(check_nan=False), tn.autograd.set_detect_anomaly(False):
+        b = tn.autograd.is_anomaly_enabled()
+    with tn.inference_mode(), tn.autograd.inference_mode(False), tn.autograd.set_grad_enabled(True):
+        b = tn.autograd.is_grad_enabled()
+
+    @tn.inference_mode
+    def doubled(x: tn.Tensor) -> tn.Tensor:
+        return x * 2.0
+
+    @tn.autograd.no_grad
+    def tripled(x: tn.Tensor) -> tn.Tensor:
+        return x * 3.0
+
+    @tn.autograd.enable_grad()
+    def quadrupled(x: tn.Tensor) -> tn.Tensor:
+        return x * 4.0
+
+    t = doubled(x) + tripled(x) + quadrupled(x)
+    b = tn.autograd.gradcheck(lambda v: Twice.apply(v, 3.0), tn.ones(2, dtype=tn.float64, requires_grad=True))
+
+
 def functions() -> None:
     global t
     x, w, c = tn.ones(4, 3), tn.ones(2, 3), tn.ones(2)
@@ -348,4 +406,7 @@ if TYPE_CHECKING:  # what the checker must refuse: an ignore that is not needed 
     apply(3, tn.ones(2))  # type: ignore[arg-type]
     tn.set_num_threads("2")  # type: ignore[arg-type]
     tn.ones(2).backward(retain=True)  # type: ignore[call-arg]
+    tn.autograd.grad(tn.ones(2), 3)  # type: ignore[call-overload]
+    tn.ones(2).register_hook(3)  # type: ignore[arg-type]
+    tn.set_grad_enabled("on")  # type: ignore[arg-type]
     _ = tn.ones(2)["a", {}]  # type: ignore[index]

@@ -1,5 +1,7 @@
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from tinynet._graph import Op
 from tinynet._tensor import Tensor
 
@@ -16,6 +18,7 @@ class FunctionContext:
     def __setattr__(self, name: str, value: Any) -> None: ...
     def __getattr__(self, name: str) -> Any: ...
 
+@disjoint_base
 class Call(Op):
     def __init__(self, function: type[Function], given: tuple[Any, ...], places: tuple[int, ...]) -> None: ...
 

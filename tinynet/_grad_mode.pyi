@@ -29,7 +29,6 @@ class inference_mode(_GradMode):
     def __new__(cls, mode: bool = True) -> Self: ...
     @overload
     def __new__(cls, mode: _F) -> _F: ...  # type: ignore[misc]
-    def __init__(self, mode: bool = True) -> None: ...
 
 class set_grad_enabled(_GradMode):
     mode: bool

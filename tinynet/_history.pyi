@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeAlias, overload
 
 from numpy.typing import ArrayLike, NDArray
@@ -8,8 +8,8 @@ from tinynet._hooks import RemovableHandle
 from tinynet._tensor import Tensor
 from tinynet._variable import Variable
 
-_Tensors: TypeAlias = Variable | Sequence[Variable]
-_Gradients: TypeAlias = Variable | Sequence[Variable | None] | None
+_Tensors: TypeAlias = Variable | Iterable[Variable]
+_Gradients: TypeAlias = Variable | ArrayLike | Iterable[Variable | None] | None
 
 class History(Variable):
     def backward(
