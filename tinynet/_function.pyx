@@ -129,7 +129,8 @@ cdef class Call(Op):
         """For each output, whether it has no gradient; the outputs themselves are let go."""
         result, self.outputs = self.outputs, None
         marked, self.context._constants = self.context._constants, ()
-        return [any([y is t for t in marked]) or y.dtype.kind != "f" for y in (result if isinstance(result, tuple) else (result,))]
+        results = result if isinstance(result, tuple) else (result,)
+        return [y.dtype.kind != "f" or any([y is t for t in marked]) for y in results]
 
     cdef object gradient(self, object g, int i):
         """The gradient of output i as a tensor."""
@@ -177,7 +178,8 @@ class Function:
         Takes the arguments of `apply`, returns a Tensor or a tuple of them.  Nothing is recorded inside.  What the gradient needs
         goes to ``ctx.save_for_backward(...)`` (tensors) or is set as an attribute of `ctx`.
     ``backward(ctx, *grad_outputs)``
-        Takes the gradient of each result, returns that of each argument of `forward` (None for those that have none).
+        Takes the gradient of each result, returns that of each argument of `forward`: a Tensor of its shape and dtype, or None
+        (for those that have none, and always for what is not a Tensor).
 
     If the class defines ``setup_context(ctx, inputs, output)``, `forward` takes the arguments without `ctx`.
 

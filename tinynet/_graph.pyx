@@ -240,8 +240,8 @@ cdef int finish_leaf(Leaf leaf, dict held) except -1:
     """Add the gradient that this sweep collected to the leaf's own."""
     cdef ndarray g = <ndarray>held.pop(leaf)
     if not PyArray_SAMESHAPE(g, leaf.like):
-        raise GraphError(f"backward: a leaf has taken over data of shape {(<object>leaf.like).shape} since the forward, where its "
-                         f"shape was {(<object>g).shape}")
+        raise GraphError(f"backward: a leaf has taken over data of shape {(<object>leaf.like).shape} since the forward, where "
+                         f"its shape was {(<object>g).shape}")
     # If `g` is all there is, the leaf takes it over; otherwise somebody else holds it too, or it is a view.
     deposit(leaf, g, sole_reference(g, 1))
     if leaf.watch is not None:

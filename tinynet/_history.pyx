@@ -85,6 +85,8 @@ cdef class History(Variable):
     def register_hook(self, hook):
         """Call ``hook(gradient)`` whenever a gradient of this tensor is complete, before it is used further.
 
+        Hooks are called in the order of their registration, and nothing is recorded within them.
+
         Parameters
         ----------
         hook : callable
@@ -118,6 +120,8 @@ cdef class History(Variable):
 
     def register_post_accumulate_grad_hook(self, hook):
         """Call ``hook(tensor)`` after every backward that has added to the `grad` of this tensor, a leaf.
+
+        Nothing is recorded within it: the hook may change the tensor in place and drop its `grad`.
 
         Returns
         -------
@@ -267,7 +271,9 @@ cdef tuple listed(object gradients, Py_ssize_t n):
     """Gradients as a tuple: None means None for each of the n tensors."""
     if gradients is None:
         return (None,) * n
-    return tuple(gradients) if isinstance(gradients, Iterable) and not isinstance(gradients, (Variable, ndarray)) else (gradients,)
+    if isinstance(gradients, (Variable, ndarray)) or not isinstance(gradients, Iterable):
+        return (gradients,)
+    return tuple(gradients)
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=False):
