@@ -2,6 +2,7 @@
 #include "simd.inc.h"
 #include "transpose.inc.h"
 #include "elementwise.inc.h"
+#include "arithmetic.inc.h"
 #include "gemm.inc.h"
 #include "columns.inc.h"
 #include "rows.inc.h"

@@ -34,6 +34,22 @@ static void accumulate_f32(float *y, const float *x, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) y[i] += x[i];
 }
 
+static void add_f32(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = a[i * da] + b[i * db];
+}
+
+static void sub_f32(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = a[i * da] - b[i * db];
+}
+
+static void mul_f32(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = a[i * da] * b[i * db];
+}
+
+static void div_f32(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = a[i * da] / b[i * db];
+}
+
 /* ---- matrix product ------------------------------------------------------------------------------------------------ */
 
 enum { PANEL = 8 };

@@ -45,6 +45,12 @@ typedef struct tn_kernels {
     void (*relu_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t n);
     /* y += x */
     void (*accumulate_f32)(float *y, const float *x, ptrdiff_t n);
+    /* y = a + b, a - b, a * b, a / b: element i of y from a[i * da] and b[i * db].  da and db are 1, or one of them is 0: a
+     * number (outside y) that meets every element. */
+    void (*add_f32)(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db);
+    void (*sub_f32)(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db);
+    void (*mul_f32)(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db);
+    void (*div_f32)(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db);
 
     /* ---- matrix product: c (m, n) = a (m, k) times b (k, n) ------------------------------------------------------- */
     /* Packs columns [0, n) of b, n <= panel, into p (k, panel), padded with zeros.  b(k, n) = b[k*bk + n*bn]. */

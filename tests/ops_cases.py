@@ -17,6 +17,8 @@ import tinynet as tn
 from tinynet._function import Call
 from tinynet.nn import functional as F
 from tinynet.ops import activation, arithmetic, dropout, linear, normalization, reduction, shape, softmax
+from tinynet.ops import pointwise as P
+from tinynet.ops import selection as C
 
 Array = np.ndarray
 Shapes = tuple[tuple[int, ...], ...]  # one shape per input
@@ -65,6 +67,10 @@ def draw(rng: np.random.Generator, size: tuple[int, ...], domain: str) -> Array:
     elif domain == "distinct":  # no two elements closer than the steps of the finite differences
         n = int(np.prod(size))
         x = rng.permutation(np.linspace(-2.0, 2.0, n + 2)[:n]).reshape(size)
+    elif domain == "power":
+        x = rng.choice([1.0, 2.0], size)
+    elif domain == "step":  # from whole numbers and halves: k + 0.2 or k + 0.7
+        x = rng.integers(-3, 3, size) + rng.choice([0.2, 0.7], size)
     else:
         raise ValueError(domain)
     return np.asarray(np.asarray(x, np.float32), np.float64)
@@ -181,6 +187,16 @@ def picked(size: int) -> Array:
     return np.arange(2 * size + 1) * 3 % size  # every place, some several times
 
 
+def chosen(a: Array | tn.Tensor, b: Array | tn.Tensor) -> Array:
+    """A mask of the shape that a and b have together."""
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    return (np.arange(int(np.prod(shape))) * 7 % 3 == 0).reshape(shape)
+
+
+def trunc_reference(a: Array, b: Array) -> Array:
+    return np.sign(a) * np.floor(np.abs(a) / b)
+
+
 def log_softmax(axis: int) -> Callable[[Array], Array]:
     return lambda x: x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
 
@@ -224,18 +240,73 @@ CASES: tuple[Case, ...] = (
     Case("sub", A.Sub, lambda a, b: a - b, lambda a, b: a - b, BINARY, BIG_TWO),
     Case("rsub", A.Sub, lambda a: 1.5 - a, lambda a: 1.5 - a, UNARY, BIG),
     Case("mul", A.Mul, lambda a, b: a * b, lambda a, b: a * b, BINARY, BIG_TWO),
-    Case("square", A.Mul, lambda a: a * a, lambda a: a**2, UNARY, BIG),
+    Case("mul_self", A.Mul, lambda a: a * a, lambda a: a**2, UNARY, BIG),
     Case("div", A.Div, lambda a, b: a / b, lambda a, b: a / b, BINARY, BIG_TWO, ("normal", "positive")),
     Case("pow", A.Pow, lambda a, b: a**b, lambda a, b: np.exp(b * np.log(a)), BINARY, BIG_TWO, "positive",
          ulps=4, grad_ulps=8),
     Case("cube", A.Pow, lambda a: a**3, lambda a: a * a * a, UNARY, BIG, ulps=2, node="pow"),
     Case("rpow", A.Pow, lambda a: 2.0**a, lambda a: np.exp(a * np.log(2.0)), UNARY, BIG, ulps=4),
-    Case("neg", A.Neg, lambda x: -x, lambda x: 0.0 - x, UNARY, BIG),
-    Case("exp", A.Exp, lambda x: x.exp(), np.exp, UNARY, BIG, ulps=4),
-    Case("log", A.Log, lambda x: x.log(), np.log, UNARY, BIG, "positive", ulps=4),
-    Case("sqrt", A.Sqrt, lambda x: x.sqrt(), lambda x: np.exp(0.5 * np.log(x)), UNARY, BIG, "positive",
+    Case("add_number", A.Add, lambda a: a.add(0.75, alpha=3), lambda a: a + 2.25, UNARY, BIG, node="add"),
+    Case("sub_alpha", A.Sub, lambda a, b: a.sub(b, alpha=2), lambda a, b: a - 2.0 * b, BINARY, BIG_TWO,
+         elementwise=False, ulps=2, node="sub"),
+    Case("rdiv", A.Div, lambda a: 1.5 / a, lambda a: 1.5 / a, UNARY, BIG, "away", grad_ulps=6),
+    Case("div_number", A.Div, lambda a: a / 1.5, lambda a: a / 1.5, UNARY, BIG),
+    Case("square_root_power", A.Pow, lambda a: a**0.5, lambda a: np.exp(0.5 * np.log(a)), UNARY, BIG,
+         "positive", ulps=4, grad_ulps=8, node="pow"),
+    Case("power_2", A.Pow, lambda a: a**2, lambda a: a * a, UNARY, BIG, node="pow"),
+    Case("power_0", A.Pow, lambda a: a**0, lambda a: 0.0 * a + 1.0, UNARY, BIG, node="pow"),
+    Case("power_1", A.Pow, lambda a: a**1, lambda a: a + 0.0, UNARY, BIG, node="pow"),
+    Case("floor_divide", A.FloorDivide, lambda a, b: a // b, lambda a, b: np.floor(a / b), BINARY, BIG_TWO,
+         ("step", "power"), node="floor_divide"),
+    Case("div_trunc", A.TruncDivide, lambda a, b: a.div(b, rounding_mode="trunc"), trunc_reference, BINARY,
+         BIG_TWO, ("step", "power"), node="div"),
+    Case("remainder", A.Remainder, lambda a, b: a % b, lambda a, b: a - b * np.floor(a / b), BINARY, BIG_TWO,
+         ("step", "power"), elementwise=False, ulps=2),
+    Case("lerp", A.Add, lambda a, b: a.lerp(b, 0.25), lambda a, b: 0.75 * a + 0.25 * b, BINARY, BIG_TWO,
+         elementwise=False, ulps=2, node="add"),
+    Case("addcmul", A.Add, lambda a, b: a.addcmul(b, b, value=0.5), lambda a, b: a + 0.5 * b * b, BINARY,
+         BIG_TWO, elementwise=False, ulps=4, grad_ulps=8, node="add"),
+    # functions of each element
+    Case("neg", P.Neg, lambda x: -x, lambda x: 0.0 - x, UNARY, BIG),
+    Case("exp", P.Exp, lambda x: x.exp(), np.exp, UNARY, BIG, ulps=4),
+    Case("log", P.Log, lambda x: x.log(), np.log, UNARY, BIG, "positive", ulps=4),
+    Case("sqrt", P.Sqrt, lambda x: x.sqrt(), lambda x: np.exp(0.5 * np.log(x)), UNARY, BIG, "positive",
          ulps=2),
-    Case("abs", A.Abs, lambda x: x.abs(), lambda x: np.where(x < 0.0, -x, x), UNARY, BIG, "away"),
+    Case("abs", P.Abs, lambda x: x.abs(), lambda x: np.where(x < 0.0, -x, x), UNARY, BIG, "away"),
+    Case("expm1", P.Expm1, lambda x: x.expm1(), lambda x: np.exp(x) - 1.0, UNARY, BIG, elementwise=False,
+         ulps=4),
+    Case("log1p", P.Log1p, lambda x: x.log1p(), lambda x: np.log(1.0 + x), UNARY, BIG, "positive", ulps=4),
+    Case("square", P.Square, lambda x: x.square(), lambda x: x * x, UNARY, BIG),
+    Case("rsqrt", P.Rsqrt, lambda x: x.rsqrt(), lambda x: x**-0.5, UNARY, BIG, "positive", ulps=2,
+         grad_ulps=8),
+    Case("reciprocal", P.Reciprocal, lambda x: x.reciprocal(), lambda x: 1.0 / x, UNARY, BIG, "away"),
+    Case("sin", P.Sin, lambda x: x.sin(), lambda x: np.imag(np.exp(1j * x)), UNARY, BIG, elementwise=False,
+         ulps=4),
+    Case("cos", P.Cos, lambda x: x.cos(), lambda x: np.real(np.exp(1j * x)), UNARY, BIG, elementwise=False,
+         ulps=4),
+    Case("erf", P.Erf, lambda x: x.erf(), lambda x: 2.0 * special.ndtr(np.sqrt(2.0) * x) - 1.0, UNARY, BIG,
+         elementwise=False, ulps=4, grad_ulps=8),
+    Case("sign", P.Sign, lambda x: x.sign(), lambda x: np.where(x < 0.0, -1.0, 1.0), UNARY, BIG, "away"),
+    Case("floor", P.Floor, lambda x: x.floor(), lambda x: x - np.mod(x, 1.0), UNARY, BIG, "step"),
+    Case("ceil", P.Ceil, lambda x: x.ceil(), lambda x: x + np.mod(-x, 1.0), UNARY, BIG, "step"),
+    Case("round", P.Round, lambda x: x.round(), lambda x: np.floor(x + 0.5), UNARY, BIG, "step"),
+    Case("trunc", P.Trunc, lambda x: x.trunc(), lambda x: np.sign(x) * np.floor(np.abs(x)), UNARY, BIG,
+         "step"),
+    # selection
+    Case("where", C.Where, lambda a, b: tn.where(tn.from_numpy(chosen(a, b)), a, b),
+         lambda a, b: a * chosen(a, b) + b * ~chosen(a, b), BINARY, BIG_TWO),
+    Case("masked_fill", C.Where, lambda x: x.masked_fill(tn.from_numpy(chosen(x, x)), 2.5),
+         lambda x: x * ~chosen(x, x) + 2.5 * chosen(x, x), UNARY, BIG, node="where"),
+    Case("maximum", C.Maximum, lambda a, b: tn.maximum(a, b), lambda a, b: np.where(a > b, a, b), BINARY,
+         BIG_TWO),
+    Case("minimum", C.Minimum, lambda a, b: tn.minimum(a, b), lambda a, b: np.where(a < b, a, b), BINARY,
+         BIG_TWO),
+    Case("clamp", C.Clamp, lambda x: x.clamp(-0.25, 0.5), lambda x: np.where(x < -0.25, -0.25,
+         np.where(x > 0.5, 0.5, x)), UNARY, BIG, "step"),
+    Case("clamp_min", C.Clamp, lambda a, b: a.clamp(min=b), lambda a, b: np.where(a < b, b, a), BINARY,
+         BIG_TWO, node="clamp"),
+    Case("clamp_max", C.Clamp, lambda a, b: a.clamp(max=b), lambda a, b: np.where(a > b, b, a), BINARY,
+         BIG_TWO, node="clamp"),
     Case("clone", A.Clone, lambda x: x.clone(), lambda x: x, UNARY, BIG),
     Case("contiguous", A.Clone, lambda x: x.transpose(0, 2).contiguous(), lambda x: x.transpose(2, 1, 0),
          CUBE[:1], BIG_CUBE),

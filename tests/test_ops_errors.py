@@ -39,9 +39,9 @@ ERRORS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ("add_dtypes", lambda: z(3) + z(3, dtype="f8"), DTypeError,
      "add: operands must have one float dtype; got float32 and float64"),
     ("mul_dtypes", lambda: z(3, dtype="f8") * z(3), DTypeError, "mul: operands must have one float dtype"),
-    ("exp_int", lambda: labels(1).exp(), DTypeError, "exp: x must be float32 or float64; got int64"),
-    ("log_int", lambda: labels(1).log(), DTypeError, "log: x must be float32 or float64; got int64"),
-    ("sqrt_int", lambda: labels(1).sqrt(), DTypeError, "sqrt: x must be float32 or float64; got int64"),
+    ("exp_int", lambda: labels(1).exp(), DTypeError, "exp: input must be float32 or float64; got int64"),
+    ("log_int", lambda: labels(1).log(), DTypeError, "log: input must be float32 or float64; got int64"),
+    ("sqrt_int", lambda: labels(1).sqrt(), DTypeError, "sqrt: input must be float32 or float64; got int64"),
     # reductions
     ("sum_dim", lambda: z(2, 3).sum(2), ArgumentError, "sum: dim must lie in [-2, 1]; got 2"),
     ("sum_dim_kind", lambda: z(2, 3).sum(0.5), ArgumentError, "sum: dim must be an integer; got 0.5"),

@@ -28,7 +28,15 @@ from tinynet._graph import Op
 from tinynet.nn import functional as F
 
 DTYPES = (np.float32, np.float64)
-ABSTRACT = {"Activation", "Binary"}  # give no function of their own
+ABSTRACT = {
+    "Activation",
+    "Binary",
+    "OfInput",
+    "OfOutput",
+    "OneOfTwo",
+    "Step",
+    "Unary",
+}  # give no function of their own
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)

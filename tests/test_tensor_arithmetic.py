@@ -55,7 +55,7 @@ def test_a_bool_tensor_and_a_number():
     assert (b + 2).dtype == np.int64
     assert (b == 2).tolist() == [False, False]
     assert (b == True).tolist() == [True, False]  # noqa: E712
-    with pytest.raises(DTypeError, match="neg: x must hold numbers; got bool"):
+    with pytest.raises(DTypeError, match="neg: input must hold numbers; got bool"):
         _ = -b
 
 

@@ -1,12 +1,6 @@
-from numpy cimport ndarray
-
-from tinynet._history cimport History
-from tinynet._variable cimport Variable
+from tinynet._inplace cimport InPlace
+from tinynet._operands cimport promoted      # for those who know it from here
 
 
-cdef class Operators(History):
+cdef class Operators(InPlace):
     pass
-
-
-cdef object operand(object x, Variable like, str op)
-cdef tuple promoted(str op, object a, object b, bint floats)

@@ -1,165 +1,106 @@
-"""Operators: what one can do with a variable element by element - arithmetic, comparisons, functions, changes in place.
+"""Operators: what one can do with a variable element by element - arithmetic, comparisons, functions.
 
-Each method makes an instance of an op and runs it; how an op is run and recorded stands in _variable.pyx.  What the methods
-accept and return follows PyTorch.  Python numbers take the tensor's dtype; float32 and float64 do not mix.
+Each method makes an instance of an op and runs it; how an op is run and recorded stands in _variable.pyx, what operands may be
+in _operands.pyx, and what changes a variable in place in its base `InPlace`.  The functions of tinynet.elementwise have the
+same names, and their documentation is the longer one.
 """
 
-from numpy cimport NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_TYPE, import_array, ndarray
+from numpy cimport import_array
 
-from tinynet._history cimport History
-from tinynet._variable cimport Variable, run, values, wrap
-from tinynet.ops.memory cimport new_array, own_copy
+from tinynet._inplace cimport InPlace
+from tinynet._operands cimport accepted, binary, bitwise, choice, common, compare, plain, times
+from tinynet._variable cimport Variable, run, values
 
 import numpy as np
 
-from tinynet._grad_mode import is_grad_enabled
-from tinynet._variable import from_numpy
-from tinynet.errors import ArgumentError, DTypeError, ShapeError
-from tinynet.ops import arithmetic
+from tinynet.errors import DTypeError, ShapeError
+from tinynet.ops import pointwise, selection
 from tinynet.ops.activation import ReLU, Sigmoid, Tanh
-from tinynet.random import draw
+from tinynet.ops.arithmetic import Add, Div, FloorDivide, Mul, Pow, Remainder, Sub, division
 
 import_array()
 
 
-# ---- operands ---------------------------------------------------------------------------------------------------------
-
-cdef object operand(object x, Variable like, str op):
-    """x as a Tensor to be combined with `like`, whose dtype numbers and integer arrays take; NotImplemented for other things."""
-    cdef ndarray a = values(like), b
-    dtype = (<object>a).dtype
-    if isinstance(x, Variable):
-        if (<object>values(<Variable>x)).dtype == dtype:
-            return x
-        x_dtype = (<object>values(<Variable>x)).dtype
-        if dtype.kind == "f" and x_dtype.kind == "f":
-            raise DTypeError(f"{op}: operands must have one float dtype; got {dtype} and {x_dtype} "
-                             "(convert one of them, for example with .to(dtype))")
-        if dtype.kind == "f":
-            return (<Variable>x).detach().to(dtype)
-        return x
-    if isinstance(x, (bool, int, float, np.integer, np.floating, np.bool_)):
-        if dtype.kind != "f" and isinstance(x, (float, np.floating)):
-            dtype = np.dtype(np.float32)
-        elif dtype.kind == "b" and not isinstance(x, (bool, np.bool_)):
-            dtype = np.dtype(np.int64)
-        try:
-            x = x.__float__() if dtype.kind == "f" else x
-        except OverflowError:
-            raise ArgumentError(f"{op}: the number does not fit into {dtype}") from None
-        b = new_array(0, NULL, dtype.num)
-        if PyArray_TYPE(b) == NPY_FLOAT:
-            (<float*>PyArray_DATA(b))[0] = x
-        elif PyArray_TYPE(b) == NPY_DOUBLE:
-            (<double*>PyArray_DATA(b))[0] = x
-        else:
-            try:
-                (<object>b)[...] = x
-            except OverflowError:
-                raise ArgumentError(f"{op}: {x} does not fit into {dtype}") from None
-        return wrap(b, None, 0)
-    if isinstance(x, np.ndarray):
-        return operand(from_numpy(x), like, op)
-    return NotImplemented
-
-
-cdef tuple promoted(str op, object a, object b, bint floats):
-    """Two operands, at least one of which is a Tensor, as Tensors of one dtype; NotImplemented in place of what is no operand."""
-    if not isinstance(a, Variable):
-        a = operand(a, <Variable>b, op)
-    else:
-        b = operand(b, <Variable>a, op)
-    if a is NotImplemented or b is NotImplemented:
-        return NotImplemented, NotImplemented
-    # An integer tensor beside a float takes the float's dtype; two integers follow NumPy, or become float32 if `floats`.
-    da, db = (<object>values(<Variable>a)).dtype, (<object>values(<Variable>b)).dtype
-    if da != db:
-        common = da if da.kind == "f" else db if db.kind == "f" else np.result_type(da, db)
-        a, b = (<Variable>a).to(common), (<Variable>b).to(common)
-    elif da.kind != "f" and (floats or da.kind == "b"):
-        common = np.float32 if floats else np.int64
-        a, b = (<Variable>a).to(common), (<Variable>b).to(common)
-    return a, b
-
-
-cdef object binary(object kind, str op, object a, object b, ndarray out=None):
-    """An elementwise op of two operands; into `out`, if that fits."""
-    a, b = promoted(op, a, b, kind is arithmetic.Div)
-    return NotImplemented if a is NotImplemented else run(kind(), (a, b), out)
-
-
-cdef object in_place(Variable t, str op, object kind, object other):
-    """t = kind(t, other) in t's memory.  Recorded, the operands are saved, so the result is made beside them and then copied."""
-    t.check_write(op)
-    cdef bint recorded = t.node is not None or (isinstance(other, Variable) and (<Variable>other).node is not None)
-    result = binary(kind, op, t.old(other), other, None if recorded and is_grad_enabled() else values(t))
-    if result is NotImplemented:
-        raise DTypeError(f"{op}: other must be a Tensor or a number; got {type(other).__name__}")
-    return t.write(op, result)
-
-
-cdef object compare(object ufunc, str op, Variable a, object b):
-    """A comparison: a bool tensor, no gradient."""
-    # NumPy compares a Python int with any integers rightly, also one that their dtype cannot hold.
-    plain = isinstance(b, (bool, int)) and a.dtype.kind != "f"
-    other = b if plain else operand(b, a, op)
-    if other is NotImplemented:
-        return NotImplemented
-    try:
-        return wrap(own_copy(np.asarray(ufunc(values(a), b if plain else values(<Variable>other)))), None, 0)
-    except ValueError:
-        raise ShapeError(f"{op}: shapes {a.shape} and {other.shape} cannot be broadcast together") from None
-
-
-# ---- Operators --------------------------------------------------------------------------------------------------------
-
-cdef class Operators(History):
+cdef class Operators(InPlace):
     """The part of `Tensor` that works element by element."""
 
-    # -- arithmetic --
+    # -- operators --
 
     def __add__(self, other):
-        return binary(arithmetic.Add, "add", self, other)
+        return binary(Add, "add", self, other)
 
     def __radd__(self, other):
-        return binary(arithmetic.Add, "add", other, self)
+        return binary(Add, "add", other, self)
 
     def __sub__(self, other):
-        return binary(arithmetic.Sub, "sub", self, other)
+        return binary(Sub, "sub", self, other)
 
     def __rsub__(self, other):
-        return binary(arithmetic.Sub, "sub", other, self)
+        return binary(Sub, "sub", other, self)
 
     def __mul__(self, other):
-        return binary(arithmetic.Mul, "mul", self, other)
+        return binary(Mul, "mul", self, other)
 
     def __rmul__(self, other):
-        return binary(arithmetic.Mul, "mul", other, self)
+        return binary(Mul, "mul", other, self)
 
     def __truediv__(self, other):
-        return binary(arithmetic.Div, "div", self, other)
+        return binary(Div, "div", self, other)
 
     def __rtruediv__(self, other):
-        return binary(arithmetic.Div, "div", other, self)
+        return binary(Div, "div", other, self)
+
+    def __floordiv__(self, other):
+        return binary(FloorDivide, "floor_divide", self, other)
+
+    def __rfloordiv__(self, other):
+        return binary(FloorDivide, "floor_divide", other, self)
+
+    def __mod__(self, other):
+        return binary(Remainder, "remainder", self, other)
+
+    def __rmod__(self, other):
+        return binary(Remainder, "remainder", other, self)
 
     def __pow__(self, other, modulo):
         if modulo is not None:
             return NotImplemented
-        return binary(arithmetic.Pow, "pow", self, other)
+        return binary(Pow, "pow", self, other)
 
     def __rpow__(self, other, modulo):
-        return binary(arithmetic.Pow, "pow", other, self)
+        return binary(Pow, "pow", other, self)
 
     def __neg__(self):
-        if self.dtype == np.bool_:
-            raise DTypeError("neg: x must hold numbers; got bool")
-        return run(arithmetic.Neg(), (self,))
+        return run(pointwise.Neg(), (self,))
 
     def __pos__(self):
         return self
 
     def __abs__(self):
-        return run(arithmetic.Abs(), (self,))
+        return run(pointwise.Abs(), (self,))
+
+    def __and__(self, other):
+        return bitwise(np.bitwise_and, "bitwise_and", self, other)
+
+    def __rand__(self, other):
+        return bitwise(np.bitwise_and, "bitwise_and", self, other)
+
+    def __or__(self, other):
+        return bitwise(np.bitwise_or, "bitwise_or", self, other)
+
+    def __ror__(self, other):
+        return bitwise(np.bitwise_or, "bitwise_or", self, other)
+
+    def __xor__(self, other):
+        return bitwise(np.bitwise_xor, "bitwise_xor", self, other)
+
+    def __rxor__(self, other):
+        return bitwise(np.bitwise_xor, "bitwise_xor", self, other)
+
+    def __invert__(self):
+        if self.dtype.kind == "f":
+            raise DTypeError(f"bitwise_not: input must be bool or integers; got {self.dtype}")
+        return plain(np.invert(values(self)))
 
     def __hash__(self):                          # by identity, though == compares elements
         return <Py_ssize_t><void*>self >> 4
@@ -182,25 +123,121 @@ cdef class Operators(History):
     def __ge__(self, other):
         return compare(np.greater_equal, "ge", self, other)
 
-    def abs(self):
-        """The absolute value of each element; slope 0 at 0."""
-        return run(arithmetic.Abs(), (self,))
+    # -- arithmetic --
 
-    def exp(self):
-        """e to the power of each element."""
-        return run(arithmetic.Exp(), (self,))
+    def add(self, other, *, alpha=1):
+        """self + alpha * other"""
+        return accepted(binary(Add, "add", self, times("add", self, other, alpha)), "add", other)
 
-    def log(self):
-        """The natural logarithm of each element."""
-        return run(arithmetic.Log(), (self,))
+    def sub(self, other, *, alpha=1):
+        """self - alpha * other"""
+        return accepted(binary(Sub, "sub", self, times("sub", self, other, alpha)), "sub", other)
 
-    def sqrt(self):
-        """The square root of each element."""
-        return run(arithmetic.Sqrt(), (self,))
+    def mul(self, other):
+        """self * other"""
+        return accepted(binary(Mul, "mul", self, other), "mul", other)
+
+    def div(self, other, *, rounding_mode=None):
+        """self / other; rounded down with ``rounding_mode="floor"``, towards 0 with ``"trunc"``: no slope then."""
+        return accepted(binary(division("div", rounding_mode), "div", self, other), "div", other)
+
+    def floor_divide(self, other):
+        """self // other: the quotient rounded down, without slope."""
+        return accepted(binary(FloorDivide, "floor_divide", self, other), "floor_divide", other)
+
+    def remainder(self, other):
+        """self % other: self - other * floor(self / other), of the sign of `other`."""
+        return accepted(binary(Remainder, "remainder", self, other), "remainder", other)
 
     def pow(self, exponent):
         """Each element to the power of `exponent`."""
-        return self ** exponent
+        return accepted(binary(Pow, "pow", self, exponent), "pow", exponent)
+
+    def lerp(self, end, weight):
+        """self + weight * (end - self)"""
+        if not isinstance(end, Variable):
+            raise DTypeError(f"lerp: end must be a Tensor; got {type(end).__name__}")
+        if self.dtype.kind != "f":
+            raise DTypeError(f"lerp: input must be float32 or float64; got {self.dtype}")
+        return self + weight * (end - self)
+
+    def addcmul(self, tensor1, tensor2, *, value=1):
+        """self + value * tensor1 * tensor2"""
+        return self.add(tensor1 * tensor2, alpha=value)
+
+    # -- functions --
+
+    def neg(self):
+        """Each element with the other sign."""
+        return run(pointwise.Neg(), (self,))
+
+    def abs(self):
+        """The absolute value of each element; slope 0 at 0."""
+        return run(pointwise.Abs(), (self,))
+
+    def exp(self):
+        """e to the power of each element."""
+        return run(pointwise.Exp(), (self,))
+
+    def expm1(self):
+        """exp(x) - 1 of each element, exact near 0."""
+        return run(pointwise.Expm1(), (self,))
+
+    def log(self):
+        """The natural logarithm of each element."""
+        return run(pointwise.Log(), (self,))
+
+    def log1p(self):
+        """log(1 + x) of each element, exact near 0."""
+        return run(pointwise.Log1p(), (self,))
+
+    def square(self):
+        """Each element times itself."""
+        return run(pointwise.Square(), (self,))
+
+    def sqrt(self):
+        """The square root of each element."""
+        return run(pointwise.Sqrt(), (self,))
+
+    def rsqrt(self):
+        """1 / sqrt(x) of each element."""
+        return run(pointwise.Rsqrt(), (self,))
+
+    def reciprocal(self):
+        """1 / x of each element."""
+        return run(pointwise.Reciprocal(), (self,))
+
+    def sin(self):
+        """The sine of each element."""
+        return run(pointwise.Sin(), (self,))
+
+    def cos(self):
+        """The cosine of each element."""
+        return run(pointwise.Cos(), (self,))
+
+    def erf(self):
+        """The error function of each element."""
+        return run(pointwise.Erf(), (self,))
+
+    def sign(self):
+        """-1, 0 or 1 as each element is negative, 0 or positive; without slope."""
+        return run(pointwise.Sign(), (self,))
+
+    def floor(self):
+        """The largest whole number that is not above each element; without slope."""
+        return run(pointwise.Floor(), (self,))
+
+    def ceil(self):
+        """The smallest whole number that is not below each element; without slope."""
+        return run(pointwise.Ceil(), (self,))
+
+    def round(self):
+        """The nearest whole number, of two the even one; without slope."""
+        return run(pointwise.Round(), (self,))
+
+    def trunc(self):
+        """Each element without its fraction; without slope."""
+        return run(pointwise.Trunc(), (self,))
 
     def sigmoid(self):
         """1 / (1 + exp(-x)) of each element."""
@@ -214,59 +251,135 @@ cdef class Operators(History):
         """max(x, 0) of each element."""
         return run(ReLU(), (self,))
 
-    # -- in place --
+    # -- choosing --
 
-    def add_(self, other, *, alpha=1):
-        """self += alpha * other"""
-        return in_place(self, "add_", arithmetic.Add, other if alpha == 1 else alpha * other)
+    def maximum(self, other):
+        """The larger of two elements; equal ones share the gradient, NaN passes."""
+        return choice(selection.Maximum, "maximum", self, other)
 
-    def sub_(self, other, *, alpha=1):
-        """self -= alpha * other"""
-        return in_place(self, "sub_", arithmetic.Sub, other if alpha == 1 else alpha * other)
+    def minimum(self, other):
+        """The smaller of two elements; equal ones share the gradient, NaN passes."""
+        return choice(selection.Minimum, "minimum", self, other)
 
-    def mul_(self, other):
-        """self *= other"""
-        return in_place(self, "mul_", arithmetic.Mul, other)
+    def where(self, condition, other):
+        """self where `condition` is true, else `other`."""
+        x, y = common("where", self, other)
+        return accepted(x if x is NotImplemented else run(selection.Where(), (condition, x, y)), "where", other)
 
-    def div_(self, other):
-        """self /= other"""
-        return in_place(self, "div_", arithmetic.Div, other)
+    def clamp(self, min=None, max=None):
+        """Each element brought into [min, max]; numbers or tensors, either may be None."""
+        x, low, high = self, min, max
+        if min is not None:
+            x, low = common("clamp", x, min)
+        if max is not None and x is not NotImplemented:
+            x, high = common("clamp", x, max)
+            if min is not None and x is not NotImplemented:
+                low = (<Variable>low).to(x.dtype)
+        if x is NotImplemented:
+            raise DTypeError("clamp: min and max must be Tensors or numbers; "
+                             f"got {type(min).__name__} and {type(max).__name__}")
+        return run(selection.Clamp(), (x, low, high))
 
-    def relu_(self):
-        """self = max(self, 0)"""
-        return self.write("relu_", self.old(None).relu())
+    def clip(self, min=None, max=None):
+        """The same as `clamp`."""
+        return self.clamp(min, max)
 
-    def zero_(self):
-        """Set every element to 0."""
-        return self.fill("zero_", 0)
+    def masked_fill(self, mask, value):
+        """`value` (a number or a tensor without axes) where `mask` is true, else self."""
+        if isinstance(value, Variable) and value.ndim:
+            raise ShapeError(f"masked_fill: value must be a number or a tensor without axes; got shape {value.shape}")
+        x, y = common("masked_fill", self, value)
+        if x is NotImplemented or x.dtype != self.dtype:
+            raise DTypeError(f"masked_fill: value must be a number that fits {self.dtype}; got {value!r}")
+        return run(selection.Where(), (mask, y, x))
 
-    def fill_(self, value):
-        """Set every element to `value`."""
-        return self.fill("fill_", value)
+    # -- comparison --
 
-    def copy_(self, source):
-        """Take over the values of `source`, broadcast and converted to this tensor's dtype."""
-        if not isinstance(source, Variable):
-            source = from_numpy(np.asarray(source))
-        source = source.to(self.dtype)
-        return self.write("copy_", source if source.shape == self.shape else source.broadcast_to(self.shape))
+    def eq(self, other):
+        """Whether self == other, bool."""
+        return accepted(compare(np.equal, "eq", self, other), "eq", other)
 
-    def uniform_(self, a=0.0, b=1.0, generator=None):
-        """Fill with numbers drawn uniformly from [a, b)."""
-        return self.fill("uniform_", draw(generator).uniform(a, b, self.shape))
+    def ne(self, other):
+        """Whether self != other, bool."""
+        return accepted(compare(np.not_equal, "ne", self, other), "ne", other)
 
-    def normal_(self, mean=0.0, std=1.0, generator=None):
-        """Fill with numbers drawn from the normal distribution of that mean and standard deviation."""
-        return self.fill("normal_", draw(generator).normal(mean, std, self.shape))
+    def lt(self, other):
+        """Whether self < other, bool."""
+        return accepted(compare(np.less, "lt", self, other), "lt", other)
 
-    def __iadd__(self, other):
-        return self.add_(other)
+    def le(self, other):
+        """Whether self <= other, bool."""
+        return accepted(compare(np.less_equal, "le", self, other), "le", other)
 
-    def __isub__(self, other):
-        return self.sub_(other)
+    def gt(self, other):
+        """Whether self > other, bool."""
+        return accepted(compare(np.greater, "gt", self, other), "gt", other)
 
-    def __imul__(self, other):
-        return self.mul_(other)
+    def ge(self, other):
+        """Whether self >= other, bool."""
+        return accepted(compare(np.greater_equal, "ge", self, other), "ge", other)
 
-    def __itruediv__(self, other):
-        return self.div_(other)
+    def logical_and(self, other):
+        """Whether both are true (not 0)."""
+        return accepted(compare(np.logical_and, "logical_and", self, other), "logical_and", other)
+
+    def logical_or(self, other):
+        """Whether one at least is true (not 0)."""
+        return accepted(compare(np.logical_or, "logical_or", self, other), "logical_or", other)
+
+    def logical_xor(self, other):
+        """Whether just one is true (not 0)."""
+        return accepted(compare(np.logical_xor, "logical_xor", self, other), "logical_xor", other)
+
+    def logical_not(self):
+        """Whether each element is false (0)."""
+        return plain(np.logical_not(values(self)))
+
+    def bitwise_and(self, other):
+        """The bits (or truth values) that are set in both."""
+        return accepted(bitwise(np.bitwise_and, "bitwise_and", self, other), "bitwise_and", other)
+
+    def bitwise_or(self, other):
+        """The bits (or truth values) that are set in one at least."""
+        return accepted(bitwise(np.bitwise_or, "bitwise_or", self, other), "bitwise_or", other)
+
+    def bitwise_xor(self, other):
+        """The bits (or truth values) that are set in just one."""
+        return accepted(bitwise(np.bitwise_xor, "bitwise_xor", self, other), "bitwise_xor", other)
+
+    def bitwise_not(self):
+        """The other bits (or truth values)."""
+        return ~self
+
+    def isnan(self):
+        """Whether each element is NaN."""
+        return plain(np.isnan(values(self)))
+
+    def isinf(self):
+        """Whether each element is inf or -inf."""
+        return plain(np.isinf(values(self)))
+
+    def isfinite(self):
+        """Whether each element is neither inf nor NaN."""
+        return plain(np.isfinite(values(self)))
+
+    def isclose(self, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+        """Whether |self - other| <= atol + rtol * |other|, or both are the same infinity."""
+        x, y = common("isclose", self, other)
+        accepted(x, "isclose", other)
+        try:
+            with np.errstate(invalid="ignore"):
+                return plain(np.isclose(values(<Variable>x), values(<Variable>y), rtol, atol, equal_nan))
+        except ValueError:
+            raise ShapeError(f"isclose: shapes {x.shape} and {y.shape} cannot be broadcast together") from None
+
+    def allclose(self, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+        """Whether `isclose` is true of all elements."""
+        return bool((<object>values(<Variable>self.isclose(other, rtol, atol, equal_nan))).all())
+
+    def equal(self, other):
+        """Whether shapes and all elements are equal; NaN is not."""
+        if not isinstance(other, Variable):
+            raise DTypeError(f"equal: other must be a Tensor; got {type(other).__name__}")
+        x, y = common("equal", self, other)
+        return np.array_equal(values(<Variable>x), values(<Variable>y))

@@ -1,18 +1,25 @@
-"""Elementwise arithmetic with broadcasting.
+"""Arithmetic of two operands, with broadcasting: + - * /, division that rounds, remainder, power; copies and casts.
 
-NumPy's ufuncs do the loops; an op adds where the result lies in memory and how the gradient goes back.  The result takes the
-order of axes of its largest operand.  An operand that was broadcast receives the sum of the gradient over the axes along
-which it was repeated (`unbroadcast`).  Overflow and division by zero give inf or nan, silently, as IEEE 754 has it: `quiet`
-in the forwards, and the sweep around all backwards.
+The result takes the order of axes of its largest operand.  An operand that was broadcast receives the sum of the gradient
+over the axes along which it was repeated (`unbroadcast`).
+
+float32 + - * / of two arrays of one layout, or of an array and one number, runs the C kernels over pieces of 8192 elements
+(`combined`), forwards and backwards; the rest is NumPy's.  Both round as IEEE 754 has it, subnormal numbers included, so an
+element has the same bits in any layout.  Overflow and division by zero give inf or nan, silently: C says nothing, NumPy is
+kept `quiet` in the forwards, and the sweep is quiet around all backwards.
 """
 
+from cython.parallel cimport prange
 from numpy cimport (
-    PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp,
+    NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE,
+    import_array, ndarray, npy_intp,
 )
 
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, quiet, shape_of
-from tinynet.ops.memory cimport new_array, new_like, new_like_as, outline, same_layout
+from tinynet.ops.kernels cimport K
+from tinynet.ops.memory cimport is_dense, new_array, new_like, new_like_as, outline, same_layout
+from tinynet.ops.threads cimport PIECE, team
 
 import numpy as np
 
@@ -20,8 +27,12 @@ from tinynet.errors import ArgumentError, ShapeError
 
 import_array()
 
+ctypedef void (*combine_t)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
 
-cdef ndarray binary_output(str op, ndarray a, ndarray b, ndarray out):
+
+# ---- y = f(a, b) ------------------------------------------------------------------------------------------------------
+
+cdef ndarray binary_output(Op op, ndarray a, ndarray b, ndarray out):
     """An array for an elementwise function of a and b, which have the same dtype: `out` if it has the right shape."""
     cdef npy_intp[64] shape
     cdef npy_intp m, n
@@ -34,7 +45,7 @@ cdef ndarray binary_output(str op, ndarray a, ndarray b, ndarray out):
         m = PyArray_DIMS(a)[d - nd + na] if d - nd + na >= 0 else 1
         n = PyArray_DIMS(b)[d - nd + nb] if d - nd + nb >= 0 else 1
         if m != n and m != 1 and n != 1:
-            raise ShapeError(f"{op}: shapes {shape_of(a)} and {shape_of(b)} cannot be broadcast together "
+            raise ShapeError(f"{op.name}: shapes {shape_of(a)} and {shape_of(b)} cannot be broadcast together "
                              f"(axis {d - nd}: {m} against {n})")
         shape[d] = n if m == 1 else m
     if out is not None and PyArray_NDIM(out) == nd and PyArray_TYPE(out) == PyArray_TYPE(a) and fills(out, shape):
@@ -55,15 +66,72 @@ cdef bint fills(ndarray x, npy_intp* shape) noexcept:
     return True
 
 
+cdef int step(ndarray x, ndarray y) noexcept:
+    """From one element of x to the next as one goes through y's memory: 1, 0 for a single number, -1 if it is not so simple.
+
+    An x that shares some of y's memory, but is not y, is not simple either: it would be overwritten before it is read.
+    """
+    cdef Py_ssize_t n = PyArray_SIZE(x)
+    cdef const float* px = <const float*>PyArray_DATA(x)
+    cdef const float* py = <const float*>PyArray_DATA(y)
+    cdef bint one = PyArray_NDIM(x) == 0
+    if not one and not same_layout(x, y):
+        return -1
+    if px < py + PyArray_SIZE(y) and py < px + n and (px != py or n != PyArray_SIZE(y)):
+        return -1
+    return 0 if one else 1
+
+
+cdef bint combine(combine_t f, ndarray y, ndarray a, ndarray b) noexcept:
+    """y = f(a, b) by a kernel: False, and nothing done, where dtype or layout do not allow it."""
+    cdef float* py = <float*>PyArray_DATA(y)
+    cdef const float* pa = <const float*>PyArray_DATA(a)
+    cdef const float* pb = <const float*>PyArray_DATA(b)
+    cdef Py_ssize_t n = PyArray_SIZE(y), pieces = (n + PIECE - 1) // PIECE, i
+    cdef int da, db, threads
+    if PyArray_TYPE(y) != NPY_FLOAT or PyArray_TYPE(a) != NPY_FLOAT or PyArray_TYPE(b) != NPY_FLOAT or not is_dense(y):
+        return False
+    da, db = step(a, y), step(b, y)
+    if da < 0 or db < 0 or (da == 0 and db == 0 and n != 1):
+        return False
+    if da == 0 and db == 0:
+        da = db = 1
+    if n <= PIECE:
+        f(py, pa, pb, n, da, db)
+        return True
+    threads = team(<double>n * 10, pieces)
+    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        f(py + i * PIECE, pa + i * PIECE * da, pb + i * PIECE * db, min(PIECE, n - i * PIECE), da, db)
+    return True
+
+
+cdef ndarray combined(combine_t f, object ufunc, ndarray a, ndarray b):
+    """f(a, b) in a new array, where b has a's shape or can be broadcast to it."""
+    cdef ndarray y = new_like(a)
+    if not combine(f, y, a, b):
+        ufunc(a, b, y)
+    return y
+
+
+cdef ndarray product(ndarray a, ndarray b):
+    """a * b in a new array, where b has a's shape or can be broadcast to it."""
+    return combined(K.mul_f32, np.multiply, a, b)
+
+
 cdef ndarray unbroadcast(object gradient, ndarray x):
     """The gradient summed over the axes along which x (an outline will do) was repeated to reach its shape."""
-    cdef ndarray g = np.asarray(gradient)      # NumPy makes scalars of arrays without axes
+    # NumPy makes scalars of arrays without axes
+    cdef ndarray g = <ndarray>gradient if isinstance(gradient, ndarray) else np.asarray(gradient)
     cdef int extra = PyArray_NDIM(g) - PyArray_NDIM(x), d
-    cdef list axes = list(range(extra))
+    cdef list axes = None
+    if extra:
+        axes = list(range(extra))
     for d in range(PyArray_NDIM(x)):
         if PyArray_DIMS(x)[d] == 1 and PyArray_DIMS(g)[d + extra] != 1:
+            if axes is None:
+                axes = []
             axes.append(d + extra)
-    if not axes:
+    if axes is None:
         return g
     # Sums of float32 are taken in double: a bias can be the sum of a million terms.
     cdef ndarray s = np.asarray(np.add.reduce(g, axis=tuple(axes), dtype=np.float64, keepdims=True))
@@ -72,10 +140,17 @@ cdef ndarray unbroadcast(object gradient, ndarray x):
     return y
 
 
-cdef ndarray scaled(ndarray gy, object factor):
-    """gy * factor in a new array."""
-    cdef ndarray y = new_like(gy)
-    np.multiply(gy, factor, y)
+cdef ndarray negated(ndarray x):
+    """-x in a new array."""
+    cdef ndarray y = new_like(x)
+    np.negative(x, y)
+    return y
+
+
+cdef ndarray zeros(ndarray pattern):
+    """Zeros in the shape, dtype and order of axes of an array (an outline will do)."""
+    cdef ndarray y = new_like(pattern)
+    (<object>y).fill(0)
     return y
 
 
@@ -85,20 +160,31 @@ cdef class Binary(Op):
     cdef ndarray a                       # outlines: no memory
     cdef ndarray b
 
-    cdef ndarray compute(self, object ufunc, tuple inputs, ndarray out):
-        """ufunc(a, b), into `out` if that is given."""
-        cdef ndarray a = inputs[0], b = inputs[1], y = binary_output(self.name, a, b, out)
-        self.a, self.b = outline(a), outline(b)
-        with quiet():
-            ufunc(a, b, y)
+    arguments = ("input", "other")
+
+    cdef int outlines(self, tuple inputs) except -1:
+        """Keep the operands' shapes and layouts, if there will be a backward."""
+        if self.needs[0] or self.needs[1]:
+            self.a, self.b = outline(inputs[0]), outline(inputs[1])
+        return 0
+
+    cdef ndarray compute(self, combine_t f, object ufunc, tuple inputs, ndarray out):
+        """The kernel f (or NULL) or ufunc of the inputs, into `out` if that is given."""
+        cdef ndarray a = inputs[0], b = inputs[1], y = binary_output(self, a, b, out)
+        self.outlines(inputs)
+        if f == NULL or not combine(f, y, a, b):
+            with quiet():
+                ufunc(a, b, y)
         return y
 
+
+# ---- + - * / ----------------------------------------------------------------------------------------------------------
 
 cdef class Add(Binary):
     """y = a + b.  ga = gy, gb = gy.  Saves nothing but the operands' outlines."""
 
     cdef object forward(self, tuple inputs, ndarray out):
-        return self.compute(np.add, inputs, out)
+        return self.compute(K.add_f32, np.add, inputs, out)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         return (unbroadcast(gy, self.a) if needs[0] else None, unbroadcast(gy, self.b) if needs[1] else None)
@@ -108,11 +194,11 @@ cdef class Sub(Binary):
     """y = a - b.  ga = gy, gb = -gy.  Saves nothing but the operands' outlines."""
 
     cdef object forward(self, tuple inputs, ndarray out):
-        return self.compute(np.subtract, inputs, out)
+        return self.compute(K.sub_f32, np.subtract, inputs, out)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         return (unbroadcast(gy, self.a) if needs[0] else None,
-                unbroadcast(scaled(gy, gy.dtype.type(-1)), self.b) if needs[1] else None)
+                unbroadcast(negated(gy), self.b) if needs[1] else None)
 
 
 cdef class Mul(Binary):
@@ -120,129 +206,152 @@ cdef class Mul(Binary):
 
     cdef object forward(self, tuple inputs, ndarray out):
         self.save((inputs[0] if self.needs[1] else None, inputs[1] if self.needs[0] else None))
-        return self.compute(np.multiply, inputs, out)
+        return self.compute(K.mul_f32, np.multiply, inputs, out)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        return (unbroadcast(scaled(gy, self.saved[1]), self.a) if needs[0] else None,
-                unbroadcast(scaled(gy, self.saved[0]), self.b) if needs[1] else None)
+        return (unbroadcast(product(gy, self.saved[1]), self.a) if needs[0] else None,
+                unbroadcast(product(gy, self.saved[0]), self.b) if needs[1] else None)
 
 
 cdef class Div(Binary):
     """y = a / b.  ga = gy / b, gb = -gy a / b^2.  Saves b, and a if b's gradient is wanted."""
 
     cdef object forward(self, tuple inputs, ndarray out):
-        check_float("div", "a", inputs[0])
+        check_float("div", "input", inputs[0])
         self.save((inputs[0] if self.needs[1] else None, inputs[1]))
-        return self.compute(np.divide, inputs, out)
+        return self.compute(K.div_f32, np.divide, inputs, out)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray a = self.saved[0], b = self.saved[1], ga = None, gb = None, g = new_like(gy)
-        np.divide(gy, b, g)
+        cdef ndarray b = self.saved[1], ga = None, gb = None, g = combined(K.div_f32, np.divide, gy, b)
         if needs[0]:
             ga = unbroadcast(g, self.a)
         if needs[1]:
-            gb = unbroadcast(np.negative(g * a / b), self.b)
+            g = product(g, self.saved[0])
+            gb = unbroadcast(negated(combined(K.div_f32, np.divide, g, b)), self.b)
         return ga, gb
 
 
-cdef class Pow(Op):
-    """y = a^b.  ga = gy b a^(b-1), gb = gy y log(a) (0 where a = 0 and b >= 0).  Saves a, b and y."""
+# ---- division that rounds ---------------------------------------------------------------------------------------------
+
+cdef int check_divisor(Op op, ndarray b) except -1:
+    """An integer divided by 0 has no value that could stand for it."""
+    if (<object>b).dtype.kind != "f" and not (<object>b).all():
+        raise ArgumentError(f"{op.name}: other must not hold 0 for integers")
+    return 0
+
+
+cdef class FloorDivide(Binary):
+    """y = floor(a / b).  ga = 0, gb = 0: steps have no slope.  Saves nothing but the operands' outlines."""
+
+    @property
+    def name(self):
+        return "floor_divide"
 
     cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray a = inputs[0], b = inputs[1]
-        cdef ndarray y = binary_output("pow", a, b, out)
+        check_divisor(self, inputs[1])
+        return self.compute(NULL, np.floor_divide, inputs, out)
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        return zeros(self.a) if needs[0] else None, zeros(self.b) if needs[1] else None
+
+
+cdef class TruncDivide(Binary):
+    """y = a / b, rounded towards 0.  ga = 0, gb = 0.  Saves nothing but the operands' outlines."""
+
+    @property
+    def name(self):
+        return "div"
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray a = inputs[0], b = inputs[1], y = binary_output(self, a, b, out)
+        self.outlines(inputs)
+        check_divisor(self, b)
+        with quiet():
+            if (<object>a).dtype.kind == "f":
+                np.divide(a, b, y)
+                np.trunc(y, y)
+            else:
+                np.floor_divide(np.subtract(a, np.fmod(a, b)), b, y)     # exact, also beyond 2^53
+        return y
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        return zeros(self.a) if needs[0] else None, zeros(self.b) if needs[1] else None
+
+
+def division(op, rounding_mode):
+    """The op that divides and rounds in this way; `op` is who asks."""
+    if rounding_mode is None:
+        return Div
+    if rounding_mode == "floor":
+        return FloorDivide
+    if rounding_mode == "trunc":
+        return TruncDivide
+    raise ArgumentError(f"{op}: rounding_mode must be None, 'floor' or 'trunc'; got {rounding_mode!r}")
+
+
+cdef class Remainder(Binary):
+    """y = a - b floor(a / b), of the sign of b.  ga = gy, gb = -gy floor(a / b).  Saves a and b if b's gradient is wanted."""
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        check_divisor(self, inputs[1])
+        if self.needs[1]:
+            self.save(inputs)
+        return self.compute(NULL, np.remainder, inputs, out)
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        cdef ndarray gb = None
+        if needs[1]:
+            gb = unbroadcast(negated(gy * np.floor_divide(self.saved[0], self.saved[1])), self.b)
+        return unbroadcast(gy, self.a) if needs[0] else None, gb
+
+
+# ---- power ------------------------------------------------------------------------------------------------------------
+
+cdef int power(ndarray a, ndarray b, ndarray y) except -1:
+    """y = a^b.  A whole number up to 3 as the only exponent is a matter of products: 50 times as fast."""
+    exponent = (<object>b).item() if PyArray_NDIM(b) == 0 else None
+    if exponent == 1:
+        (<object>y)[...] = a
+    elif exponent == 2:
+        np.multiply(a, a, y)
+    elif exponent == 3:
+        np.multiply(np.multiply(a, a), a, y)
+    else:
+        np.power(a, b, y)
+    return 0
+
+
+cdef class Pow(Binary):
+    """y = a^b.  ga = gy b a^(b-1) (0 where b = 0), gb = gy y log(a) (0 where a = 0 and b >= 0).
+
+    Saves a and b, and y if b's gradient is wanted.
+    """
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray a = inputs[0], b = inputs[1], y = binary_output(self, a, b, out)
         try:
             with quiet():
-                np.power(a, b, y)
+                power(a, b, y)
         except ValueError as error:      # an integer to a negative power
             raise ArgumentError(f"pow: {error}") from None
         self.save((a, b, y if self.needs[1] else None))
         return y
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray a = self.saved[0], b = self.saved[1], ga = None, gb = None
-        one = a.dtype.type(1)
+        cdef ndarray a = self.saved[0], b = self.saved[1], ga = None, gb = None, slope
         if needs[0]:
-            # b = 0 gives 0 also at a = 0, where a^(b-1) is infinite
-            ga = unbroadcast(np.where(b == 0, a.dtype.type(0), gy * (b * np.power(a, b - one))), a)
+            slope = new_like(gy)
+            power(a, np.asarray(b - b.dtype.type(1)), slope)
+            np.multiply(np.multiply(b, slope, slope), gy, slope)
+            if not (<object>b).all():
+                np.copyto(slope, 0, where=b == 0)        # a^-1 may be infinite there
+            ga = unbroadcast(slope, a)
         if needs[1]:
             gb = unbroadcast(gy * np.where((a == 0) & (b >= 0), a.dtype.type(0), self.saved[2] * np.log(a)), b)
         return ga, gb
 
 
-cdef class Neg(Op):
-    """y = -x.  gx = -gy.  Saves nothing."""
-
-    cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray x = inputs[0], y = new_like(x) if out is None else out
-        np.negative(x, y)
-        return y
-
-    cdef tuple backward(self, object gy, tuple needs, tuple into):
-        return (scaled(gy, gy.dtype.type(-1)),)
-
-
-cdef ndarray unary(object ufunc, str op, ndarray x, ndarray out):
-    """ufunc(x) for a float x, in x's order of axes."""
-    check_float(op, "x", x)
-    cdef ndarray y = new_like(x) if out is None else out
-    with quiet():
-        ufunc(x, y)
-    return y
-
-
-cdef class Exp(Op):
-    """y = exp(x).  gx = gy y.  Saves y."""
-
-    cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray y = unary(np.exp, "exp", inputs[0], out)
-        self.save((y,))
-        return y
-
-    cdef tuple backward(self, object gy, tuple needs, tuple into):
-        return (scaled(gy, self.saved[0]),)
-
-
-cdef class Log(Op):
-    """y = log(x).  gx = gy / x.  Saves x."""
-
-    cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray y = unary(np.log, "log", inputs[0], out)
-        self.save(inputs)
-        return y
-
-    cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray gx = new_like(gy)
-        np.divide(gy, self.saved[0], gx)
-        return (gx,)
-
-
-cdef class Sqrt(Op):
-    """y = sqrt(x).  gx = gy / (2 y).  Saves y."""
-
-    cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray y = unary(np.sqrt, "sqrt", inputs[0], out)
-        self.save((y,))
-        return y
-
-    cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray gx = new_like(gy)
-        np.divide(gy, self.saved[0] + self.saved[0], gx)
-        return (gx,)
-
-
-cdef class Abs(Op):
-    """y = |x|.  gx = gy sign(x), 0 at 0.  Saves x."""
-
-    cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray x = inputs[0], y = new_like(x) if out is None else out
-        np.absolute(x, y)
-        self.save(inputs)
-        return y
-
-    cdef tuple backward(self, object gy, tuple needs, tuple into):
-        return (scaled(gy, np.sign(self.saved[0])),)
-
+# ---- copies -----------------------------------------------------------------------------------------------------------
 
 cdef class Clone(Op):
     """y = a copy of x, in its own order of axes or in C order.  gx = gy.  Saves nothing."""

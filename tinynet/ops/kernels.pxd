@@ -16,6 +16,10 @@ cdef extern from "tinynet.h" nogil:
         void (*relu_forward_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
         void (*relu_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t n) noexcept nogil
         void (*accumulate_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
+        void (*add_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
+        void (*sub_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
+        void (*mul_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
+        void (*div_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*gemm_pack_f32)(float* p, const float* b, Py_ssize_t k, Py_ssize_t n, Py_ssize_t bk, Py_ssize_t bn) noexcept nogil
         void (*gemm_panel_f32)(float* c, const float* a, const float* p, const float* bias, Py_ssize_t m, Py_ssize_t n,
                                Py_ssize_t k, Py_ssize_t ldc, Py_ssize_t am, Py_ssize_t ak, int accumulate) noexcept nogil

@@ -1,0 +1,5 @@
+from tinynet._history cimport History
+
+
+cdef class InPlace(History):
+    pass

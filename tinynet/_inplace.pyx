@@ -1,0 +1,227 @@
+"""Changes in place: what writes over a variable's own memory.
+
+What may be written, and what becomes of the graph, stands in _variable.pyx (`check_write`, `write`, `fill`, `old`).
+"""
+
+from numpy cimport import_array
+
+from tinynet._graph cimport Op
+from tinynet._history cimport History
+from tinynet._operands cimport accepted, binary, times
+from tinynet._variable cimport Variable, run, values
+
+import numpy as np
+
+from tinynet._grad_mode import is_grad_enabled
+from tinynet._variable import from_numpy
+from tinynet.ops import arithmetic, pointwise
+from tinynet.ops.activation import ReLU, Sigmoid, Tanh
+from tinynet.random import draw
+
+import_array()
+
+
+cdef object in_place(Variable t, str op, type kind, object other):
+    """t = kind(t, other) in t's memory.  Recorded, the operands are saved, so the result is made beside them and then copied."""
+    t.check_write(op)
+    cdef bint recorded = t.node is not None or (isinstance(other, Variable) and (<Variable>other).node is not None)
+    result = binary(kind, op, t.old(other), other, None if recorded and is_grad_enabled() else values(t))
+    return t.write(op, accepted(result, op, other))
+
+
+cdef object map_in_place(Variable t, str name, Op op):
+    """t = op(t) in t's memory."""
+    t.check_write(name)
+    return t.write(name, run(op, (t.old(None),), None if t.node is not None and is_grad_enabled() else values(t)))
+
+
+cdef class InPlace(History):
+    """The part of `Tensor` that changes it in place; each method returns the tensor itself.
+
+    A leaf that requires a gradient is refused (`GraphError`), as is read-only memory; a result of another shape or dtype than
+    the tensor's is refused too.
+    """
+
+    # -- with another operand --
+
+    def add_(self, other, *, alpha=1):
+        """self += alpha * other"""
+        return in_place(self, "add_", arithmetic.Add, times("add_", self, other, alpha))
+
+    def sub_(self, other, *, alpha=1):
+        """self -= alpha * other"""
+        return in_place(self, "sub_", arithmetic.Sub, times("sub_", self, other, alpha))
+
+    def mul_(self, other):
+        """self *= other"""
+        return in_place(self, "mul_", arithmetic.Mul, other)
+
+    def div_(self, other, *, rounding_mode=None):
+        """self /= other, rounded as `div` has it"""
+        return in_place(self, "div_", arithmetic.division("div_", rounding_mode), other)
+
+    def floor_divide_(self, other):
+        """self //= other"""
+        return in_place(self, "floor_divide_", arithmetic.FloorDivide, other)
+
+    def remainder_(self, other):
+        """self %= other"""
+        return in_place(self, "remainder_", arithmetic.Remainder, other)
+
+    def pow_(self, exponent):
+        """self **= exponent"""
+        return in_place(self, "pow_", arithmetic.Pow, exponent)
+
+    def __iadd__(self, other):
+        return self.add_(other)
+
+    def __isub__(self, other):
+        return self.sub_(other)
+
+    def __imul__(self, other):
+        return self.mul_(other)
+
+    def __itruediv__(self, other):
+        return self.div_(other)
+
+    def __ifloordiv__(self, other):
+        return self.floor_divide_(other)
+
+    def __imod__(self, other):
+        return self.remainder_(other)
+
+    def __ipow__(self, other):
+        return self.pow_(other)
+
+    # -- of each element --
+
+    def neg_(self):
+        """self = -self"""
+        return map_in_place(self, "neg_", pointwise.Neg())
+
+    def abs_(self):
+        """self = |self|"""
+        return map_in_place(self, "abs_", pointwise.Abs())
+
+    def exp_(self):
+        """self = exp(self)"""
+        return map_in_place(self, "exp_", pointwise.Exp())
+
+    def expm1_(self):
+        """self = exp(self) - 1"""
+        return map_in_place(self, "expm1_", pointwise.Expm1())
+
+    def log_(self):
+        """self = log(self)"""
+        return map_in_place(self, "log_", pointwise.Log())
+
+    def log1p_(self):
+        """self = log(1 + self)"""
+        return map_in_place(self, "log1p_", pointwise.Log1p())
+
+    def square_(self):
+        """self = self * self"""
+        return map_in_place(self, "square_", pointwise.Square())
+
+    def sqrt_(self):
+        """self = sqrt(self)"""
+        return map_in_place(self, "sqrt_", pointwise.Sqrt())
+
+    def rsqrt_(self):
+        """self = 1 / sqrt(self)"""
+        return map_in_place(self, "rsqrt_", pointwise.Rsqrt())
+
+    def reciprocal_(self):
+        """self = 1 / self"""
+        return map_in_place(self, "reciprocal_", pointwise.Reciprocal())
+
+    def sin_(self):
+        """self = sin(self)"""
+        return map_in_place(self, "sin_", pointwise.Sin())
+
+    def cos_(self):
+        """self = cos(self)"""
+        return map_in_place(self, "cos_", pointwise.Cos())
+
+    def erf_(self):
+        """self = erf(self)"""
+        return map_in_place(self, "erf_", pointwise.Erf())
+
+    def sign_(self):
+        """self = sign(self)"""
+        return map_in_place(self, "sign_", pointwise.Sign())
+
+    def floor_(self):
+        """self = floor(self)"""
+        return map_in_place(self, "floor_", pointwise.Floor())
+
+    def ceil_(self):
+        """self = ceil(self)"""
+        return map_in_place(self, "ceil_", pointwise.Ceil())
+
+    def round_(self):
+        """self = round(self)"""
+        return map_in_place(self, "round_", pointwise.Round())
+
+    def trunc_(self):
+        """self = trunc(self)"""
+        return map_in_place(self, "trunc_", pointwise.Trunc())
+
+    def sigmoid_(self):
+        """self = 1 / (1 + exp(-self))"""
+        return map_in_place(self, "sigmoid_", Sigmoid())
+
+    def tanh_(self):
+        """self = tanh(self)"""
+        return map_in_place(self, "tanh_", Tanh())
+
+    def relu_(self):
+        """self = max(self, 0)"""
+        return map_in_place(self, "relu_", ReLU())
+
+    # -- chosen --
+
+    def clamp_(self, min=None, max=None):
+        """self = clamp(self, min, max)"""
+        self.check_write("clamp_")
+        other = min if isinstance(min, Variable) and min.requires_grad else max
+        return self.write("clamp_", self.old(other).clamp(min, max))
+
+    def clip_(self, min=None, max=None):
+        """self = clamp(self, min, max)"""
+        return self.clamp_(min, max)
+
+    def masked_fill_(self, mask, value):
+        """self = value where `mask` is true"""
+        self.check_write("masked_fill_")
+        return self.write("masked_fill_", self.old(value).masked_fill(mask, value))
+
+    def lerp_(self, end, weight):
+        """self += weight * (end - self)"""
+        self.check_write("lerp_")
+        return self.write("lerp_", self.old(end).lerp(end, weight))
+
+    # -- filled --
+
+    def zero_(self):
+        """Set every element to 0."""
+        return self.fill("zero_", 0)
+
+    def fill_(self, value):
+        """Set every element to `value`."""
+        return self.fill("fill_", value)
+
+    def copy_(self, source):
+        """Take over the values of `source`, broadcast and converted to this tensor's dtype."""
+        if not isinstance(source, Variable):
+            source = from_numpy(np.asarray(source))
+        source = source.to(self.dtype)
+        return self.write("copy_", source if source.shape == self.shape else source.broadcast_to(self.shape))
+
+    def uniform_(self, a=0.0, b=1.0, generator=None):
+        """Fill with numbers drawn uniformly from [a, b)."""
+        return self.fill("uniform_", draw(generator).uniform(a, b, self.shape))
+
+    def normal_(self, mean=0.0, std=1.0, generator=None):
+        """Fill with numbers drawn from the normal distribution of that mean and standard deviation."""
+        return self.fill("normal_", draw(generator).normal(mean, std, self.shape))

@@ -1,0 +1,1 @@
+# Helpers of compiled code: nothing here can be reached from Python.

@@ -1,0 +1,147 @@
+"""Choosing among elements: where, maximum, minimum, clamp.
+
+A gradient goes to the side that was chosen and is 0 on the other: selected, never multiplied by 0, so that an inf or NaN on
+one side does not reach the other.  NaN is larger and smaller than everything: maximum, minimum and clamp pass it on.
+"""
+
+from numpy cimport NPY_BOOL, PyArray_TYPE, import_array, ndarray
+
+from tinynet._graph cimport Op
+from tinynet.ops.arithmetic cimport unbroadcast, zeros
+from tinynet.ops.memory cimport new_like_as, outline
+
+import numpy as np
+
+from tinynet.errors import ArgumentError, DTypeError, ShapeError
+
+import_array()
+
+
+cdef ndarray output_of(Op op, tuple arrays, int dtype):
+    """An array for an elementwise function of `arrays` (some may be None), in the order of axes of the first that fills it."""
+    cdef tuple given = tuple([a for a in arrays if a is not None]), shape
+    try:
+        shape = np.broadcast(*given).shape
+    except ValueError:
+        listed = " and ".join(str(a.shape) for a in given)
+        raise ShapeError(f"{op.name}: shapes {listed} cannot be broadcast together") from None
+    for a in given:
+        if a.shape == shape:
+            return new_like_as(<ndarray>a, dtype)
+    return new_like_as(<ndarray>np.broadcast_to(np.False_, shape), dtype)
+
+
+cdef ndarray selected(ndarray gy, object mask):
+    """gy where the mask is true, else 0; in a new array."""
+    cdef ndarray y = zeros(gy)
+    np.copyto(y, gy, where=mask)
+    return y
+
+
+cdef class Where(Op):
+    """y = a where c, else b.  ga = gy where c, else 0; gb = 0 where c, else gy.  Saves c.
+
+    c is the first input, an array of bool; a and b have one dtype.  All three are broadcast.
+    """
+
+    arguments = ("condition", "input", "other")
+
+    cdef ndarray a                       # outlines: no memory
+    cdef ndarray b
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray c = inputs[0], a = inputs[1], b = inputs[2], y
+        if PyArray_TYPE(c) != NPY_BOOL:
+            raise DTypeError(f"where: condition must be bool; got {(<object>c).dtype}")
+        y = output_of(self, (a, b, c), PyArray_TYPE(a))
+        (<object>y)[...] = np.where(c, a, b)
+        self.a, self.b = outline(a), outline(b)
+        self.save((c,))
+        return y
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        c = self.saved[0]
+        return (None, unbroadcast(selected(gy, c), self.a) if needs[1] else None,
+                unbroadcast(selected(gy, np.logical_not(c)), self.b) if needs[2] else None)
+
+
+cdef class OneOfTwo(Op):
+    """y = the larger (or smaller) of a and b.  The gradient goes there; two equal operands get half each.  Saves a and b."""
+
+    arguments = ("input", "other")
+
+    cdef object ufunc
+    cdef object beyond                   # beyond(a, b): b was chosen, and a alone was not
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        if self.ufunc is None:
+            raise NotImplementedError(f"{self.name}: no forward")
+        cdef ndarray y = output_of(self, inputs, PyArray_TYPE(<ndarray>inputs[0]))
+        self.ufunc(inputs[0], inputs[1], out=y)
+        self.save(inputs)
+        return y
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        a, b = self.saved
+        return (unbroadcast(self.share(gy, a, b), a) if needs[0] else None,
+                unbroadcast(self.share(gy, b, a), b) if needs[1] else None)
+
+    cdef ndarray share(self, ndarray gy, ndarray x, ndarray other):
+        """What of gy goes to x: all of it where NaN decides nothing."""
+        cdef ndarray g = selected(gy, np.logical_not(self.beyond(x, other)))
+        np.multiply(g, g.dtype.type(0.5), g, where=np.equal(x, other))
+        return g
+
+
+cdef class Maximum(OneOfTwo):
+    """y = max(a, b).  ga = gy where a > b, gy / 2 where a = b, 0 where a < b, and gy beside NaN.  Saves a and b."""
+
+    def __cinit__(self):
+        self.ufunc, self.beyond = np.maximum, np.less
+
+
+cdef class Minimum(OneOfTwo):
+    """y = min(a, b).  ga = gy where a < b, gy / 2 where a = b, 0 where a > b, and gy beside NaN.  Saves a and b."""
+
+    def __cinit__(self):
+        self.ufunc, self.beyond = np.minimum, np.greater
+
+
+cdef class Clamp(Op):
+    """y = min(max(x, low), high); low or high may be None.  Saves x, low and high.
+
+    gx = gy where low <= x <= high, else 0;  glow = gy where x < low < high, else 0;
+    ghigh = gy where x > high or low > high, else 0.
+    """
+
+    arguments = ("input", "min", "max")
+    optional = ("min", "max")
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray x = inputs[0], y
+        low, high = inputs[1], inputs[2]
+        if low is None and high is None:
+            raise ArgumentError("clamp: min or max must be given; got None and None")
+        y = output_of(self, inputs, PyArray_TYPE(x))
+        if low is not None:
+            np.maximum(x, low, out=y)
+        if high is not None:
+            np.minimum(x if low is None else y, high, out=y)
+        self.save(inputs)
+        return y
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        x, low, high = self.saved
+        cdef ndarray gx = None, glow = None, ghigh = None
+        if needs[0]:
+            inside = np.greater_equal(x, low) if low is not None else np.less_equal(x, high)
+            if low is not None and high is not None:
+                inside = np.logical_and(inside, np.less_equal(x, high))
+            gx = unbroadcast(selected(gy, inside), x)
+        if needs[1]:
+            below = np.less(x, low)
+            glow = unbroadcast(selected(gy, below if high is None else np.logical_and(below, np.less(low, high))), low)
+        if needs[2]:
+            above = np.greater(x, high)
+            ghigh = unbroadcast(selected(gy, above if low is None else np.logical_or(above, np.greater(low, high))), high)
+        return gx, glow, ghigh
