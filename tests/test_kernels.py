@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +89,43 @@ def test_elementwise_at_every_length(name: str, isa: str, rng: np.random.Generat
             y, (gx,) = run(case, [x[8300 - n :]], g[8300 - n :])
             assert y.tobytes() == whole[8300 - n :].tobytes(), n
             assert gx.tobytes() == whole_g[8300 - n :].tobytes(), n
+
+
+@pytest.mark.parametrize("op", [operator.add, operator.sub, operator.mul, operator.truediv])
+def test_arithmetic_at_every_length(op: Callable[..., Any], isa: str, rng: np.random.Generator) -> None:
+    """Two arrays, or a number on either side: NumPy's bits at every length; nothing beyond is written."""
+    a, b = single(rng, 8300), single(rng, 8300)
+    number = np.float32(1.7)
+    for n in (*range(70), 8191, 8192, 8193, 8208):
+        for x, y in (
+            (a[:n], b[:n]),
+            (a[:n], number),
+            (number, a[8300 - n :]),
+            (a[8300 - n :], a[8300 - n :]),
+        ):
+            p, q = (tn.tensor(v) if v is number else tn.from_numpy(v) for v in (x, y))
+            assert op(p, q).numpy().tobytes() == op(x, y).tobytes(), n
+        out, whole = guarded(rng, n)
+        expected = op(out, a[:n])
+        in_place = getattr(tn.from_numpy(out), {"truediv": "div"}.get(op.__name__, op.__name__) + "_")
+        in_place(tn.from_numpy(a[:n]))
+        assert out.tobytes() == expected.tobytes(), n
+        assert_guards(whole)
+
+
+@pytest.mark.parametrize("op", [operator.add, operator.sub, operator.mul, operator.truediv])
+def test_arithmetic_of_special_values(op: Callable[..., Any], isa: str) -> None:
+    """As IEEE 754 has it, subnormal numbers included, whatever the layout."""
+    values = [0.0, -0.0, 1e-40, -1e-40, 1e-38, 1.5, -2.0, 3e38, -3e38, np.inf, -np.inf, np.nan]
+    x = np.asarray(values * 3, np.float32)
+    for shift in range(len(values)):
+        y = np.roll(x, shift)
+        with np.errstate(all="ignore"):
+            expected, with_number = op(x, y), op(x, y[:1])
+        np.testing.assert_array_equal(op(tn.from_numpy(x), tn.from_numpy(y)).numpy(), expected)
+        np.testing.assert_array_equal(op(tn.from_numpy(x), tn.tensor(y[0])).numpy(), with_number)
+        spread = op(tn.from_numpy(np.repeat(x, 2)[::2]), tn.from_numpy(y)).numpy()
+        np.testing.assert_array_equal(spread, expected)
 
 
 PANELS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65)
@@ -249,6 +288,8 @@ for isa in kernels.available():
         x, w, b = (at_the_edge(*s).requires_grad_() for s in ((13, n), (n, n), (n,)))
         g = at_the_edge(13, n)
         mean, var, gamma = (at_the_edge(n) for _ in range(3))
+        for y in (x + g, g - x, x * g, g / x, x / 2.0, 2.0 / x):
+            y.backward(g)
         for y in (F.linear(x, w, b), F.linear(x, w.T), F.sigmoid(x), F.tanh(x), F.relu(x), F.dropout(x, 0.5),
                   F.log_softmax(x, 1), F.batch_norm(x, mean, var, gamma, b, training=True),
                   F.batch_norm(x, mean, var, gamma, b), x.T @ x):

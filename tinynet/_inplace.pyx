@@ -5,6 +5,7 @@ What may be written, and what becomes of the graph, stands in _variable.pyx (`ch
 
 from numpy cimport import_array
 
+from tinynet._grad_mode cimport is_grad_enabled
 from tinynet._graph cimport Op
 from tinynet._history cimport History
 from tinynet._operands cimport accepted, binary, times
@@ -12,7 +13,6 @@ from tinynet._variable cimport Variable, run, values
 
 import numpy as np
 
-from tinynet._grad_mode import is_grad_enabled
 from tinynet._variable import from_numpy
 from tinynet.ops import arithmetic, pointwise
 from tinynet.ops.activation import ReLU, Sigmoid, Tanh

@@ -148,6 +148,17 @@ cdef object compare(object ufunc, str op, Variable a, object b):
         raise ShapeError(f"{op}: shapes {a.shape} and {other.shape} cannot be broadcast together") from None
 
 
+cdef object close(str op, Variable a, object b, double rtol, double atol, bint equal_nan):
+    """Whether |a - b| <= atol + rtol |b|, an array of bool."""
+    x, y = common(op, a, b)
+    accepted(x, op, b)
+    try:
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.isclose(values(<Variable>x), values(<Variable>y), rtol, atol, equal_nan))
+    except ValueError:
+        raise ShapeError(f"{op}: shapes {x.shape} and {y.shape} cannot be broadcast together") from None
+
+
 cdef object bitwise(object ufunc, str op, Variable a, object b):
     """A ufunc of the bits of bools or integers: NotImplemented if b is no operand."""
     x, y = common(op, a, b)

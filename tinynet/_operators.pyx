@@ -8,7 +8,7 @@ same names, and their documentation is the longer one.
 from numpy cimport import_array
 
 from tinynet._inplace cimport InPlace
-from tinynet._operands cimport accepted, binary, bitwise, choice, common, compare, plain, times
+from tinynet._operands cimport accepted, binary, bitwise, choice, close, common, compare, plain, times
 from tinynet._variable cimport Variable, run, values
 
 import numpy as np
@@ -365,17 +365,11 @@ cdef class Operators(InPlace):
 
     def isclose(self, other, rtol=1e-05, atol=1e-08, equal_nan=False):
         """Whether |self - other| <= atol + rtol * |other|, or both are the same infinity."""
-        x, y = common("isclose", self, other)
-        accepted(x, "isclose", other)
-        try:
-            with np.errstate(invalid="ignore"):
-                return plain(np.isclose(values(<Variable>x), values(<Variable>y), rtol, atol, equal_nan))
-        except ValueError:
-            raise ShapeError(f"isclose: shapes {x.shape} and {y.shape} cannot be broadcast together") from None
+        return plain(close("isclose", self, other, rtol, atol, equal_nan))
 
     def allclose(self, other, rtol=1e-05, atol=1e-08, equal_nan=False):
         """Whether `isclose` is true of all elements."""
-        return bool((<object>values(<Variable>self.isclose(other, rtol, atol, equal_nan))).all())
+        return bool(close("allclose", self, other, rtol, atol, equal_nan).all())
 
     def equal(self, other):
         """Whether shapes and all elements are equal; NaN is not."""
