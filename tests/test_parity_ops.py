@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ops_cases import CASES, DROPOUT_P, Case, class_weights, labels, picked, running
+from ops_cases import CASES, DROPOUT_P, Case, chosen, class_weights, labels, picked, running
 from ops_running import assert_near, largest, run
 
 import tinynet as tn
@@ -50,6 +50,11 @@ def picking(t: Any, x: Any) -> Any:
     return x[t.from_numpy(picked(len(x)))]
 
 
+FUNCTIONS = (
+    "neg", "abs", "exp", "expm1", "log", "log1p", "square", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "erf",
+    "sign", "floor", "ceil", "round", "trunc",
+)  # fmt: skip
+
 # PyTorch's spelling of each row: a function of the module and the tensors.
 TORCH: dict[str, Callable[..., Any]] = {
     "add": lambda t, a, b: a + b,
@@ -57,16 +62,32 @@ TORCH: dict[str, Callable[..., Any]] = {
     "sub": lambda t, a, b: a - b,
     "rsub": lambda t, a: 1.5 - a,
     "mul": lambda t, a, b: a * b,
-    "square": lambda t, a: a * a,
+    "mul_self": lambda t, a: a * a,
     "div": lambda t, a, b: a / b,
     "pow": lambda t, a, b: a**b,
     "cube": lambda t, a: a**3,
     "rpow": lambda t, a: 2.0**a,
-    "neg": lambda t, x: -x,
-    "exp": lambda t, x: x.exp(),
-    "log": lambda t, x: x.log(),
-    "sqrt": lambda t, x: x.sqrt(),
-    "abs": lambda t, x: x.abs(),
+    "add_number": lambda t, a: t.add(a, 0.75, alpha=3),
+    "sub_alpha": lambda t, a, b: t.sub(a, b, alpha=2),
+    "rdiv": lambda t, a: 1.5 / a,
+    "div_number": lambda t, a: a / 1.5,
+    "square_root_power": lambda t, a: a**0.5,
+    "power_2": lambda t, a: a**2,
+    "power_0": lambda t, a: a**0,
+    "power_1": lambda t, a: a**1,
+    "floor_divide": lambda t, a, b: t.div(a, b, rounding_mode="floor"),  # PyTorch's // has no backward
+    "div_trunc": lambda t, a, b: t.div(a, b, rounding_mode="trunc"),
+    "remainder": lambda t, a, b: a % b,
+    "lerp": lambda t, a, b: t.lerp(a, b, 0.25),
+    "addcmul": lambda t, a, b: t.addcmul(a, b, b, value=0.5),
+    **{name: lambda t, x, f=name: getattr(t, f)(x) for name in FUNCTIONS},
+    "where": lambda t, a, b: t.where(t.from_numpy(chosen(a, b)), a, b),
+    "masked_fill": lambda t, x: x.masked_fill(t.from_numpy(chosen(x, x)), 2.5),
+    "maximum": lambda t, a, b: t.maximum(a, b),
+    "minimum": lambda t, a, b: t.minimum(a, b),
+    "clamp": lambda t, x: t.clamp(x, -0.25, 0.5),
+    "clamp_min": lambda t, a, b: a.clamp(min=b),
+    "clamp_max": lambda t, a, b: a.clamp(max=b),
     "clone": lambda t, x: x.clone(),
     "contiguous": lambda t, x: x.transpose(0, 2).contiguous(),
     "cast": lambda t, x: x.to(t.float32 if x.dtype == t.float64 else t.float64),

@@ -17,6 +17,8 @@ import tinynet as tn
         typing_use.making,
         typing_use.properties,
         typing_use.arithmetic,
+        typing_use.elementwise,
+        typing_use.elementwise_in_place,
         typing_use.reductions_and_shapes,
         typing_use.graph_and_modes,
         typing_use.differentiating,

@@ -142,6 +142,49 @@ def arithmetic() -> None:
     t = x.uniform_(-1.0, 1.0, tn.Generator(0)).normal_(std=2.0)
 
 
+def elementwise() -> None:
+    global t, b
+    x, y, n = tn.ones(2), tn.full((2,), 2.0), tn.tensor([1, 2])
+    mask = x > y
+    t = x // 2 + 2 // x + x % 2 + 2 % x + x // y
+    t = (mask & True) | (mask ^ mask) | ~mask
+    t = (1 & n) + (1 | n) + (1 ^ n)
+    t = tn.add(x, y, alpha=2) + tn.sub(x, 1, alpha=0.5) + tn.mul(x, y) + tn.div(x, 2, rounding_mode="floor")
+    t = tn.floor_divide(x, y) + tn.remainder(x, y) + tn.pow(x, 2) + tn.lerp(x, y, 0.5)
+    t = tn.addcmul(x, x, y, value=2)
+    t = x.add(y, alpha=2).sub(1).mul(y).div(2.0, rounding_mode=None).floor_divide(y).remainder(y)
+    t = x.lerp(y, 0.5).addcmul(x, y, value=0.5)
+    t = tn.neg(x) + tn.abs(x) + tn.exp(x) + tn.expm1(x) + tn.log(x) + tn.log1p(x) + tn.square(x) + tn.sqrt(x)
+    t = tn.rsqrt(x) + tn.reciprocal(x) + tn.sin(x) + tn.cos(x) + tn.erf(x) + tn.sigmoid(x) + tn.tanh(x)
+    t = tn.relu(x) + tn.sign(x) + tn.floor(x) + tn.ceil(x) + tn.round(x) + tn.trunc(x)
+    t = x.neg().abs().exp().expm1().log().log1p().square().sqrt().rsqrt().reciprocal().sin().cos().erf()
+    t = x.sign().floor().ceil().round().trunc()
+    t = tn.maximum(x, y) + tn.minimum(x, 1.0) + tn.clamp(x, 0, 1) + tn.clip(x, min=y)
+    t = tn.where(mask, x, 0.0) + tn.where(mask, 1.0, y) + tn.masked_fill(x, mask, 0.0)
+    t = x.maximum(y).minimum(1.0).where(mask, y).clamp(0, 1).clip(max=y).masked_fill(mask, 0.0)
+    t = tn.eq(x, y) | tn.ne(x, 1) | tn.lt(x, y) | tn.le(x, y) | tn.gt(x, y) | tn.ge(x, y)
+    t = x.eq(y) | x.ne(1) | x.lt(y) | x.le(y) | x.gt(y) | x.ge(y)
+    t = tn.isnan(x) | tn.isinf(x) | tn.isfinite(x) | tn.isclose(x, y, rtol=1e-3, atol=0.0, equal_nan=True)
+    t = x.isnan() | x.isinf() | x.isfinite() | x.isclose(y)
+    b = tn.allclose(x, y) or x.allclose(y, 1e-3, 1e-3) or tn.equal(x, y) or x.equal(y)
+    t = tn.logical_and(x, y) | tn.logical_or(x, y) | tn.logical_xor(x, y) | tn.logical_not(x)
+    t = x.logical_and(y) | x.logical_or(y) | x.logical_xor(y) | x.logical_not()
+    t = tn.bitwise_and(n, 1) + tn.bitwise_or(n, n) + tn.bitwise_xor(n, n) + tn.bitwise_not(n)
+    t = n.bitwise_and(1) + n.bitwise_or(n) + n.bitwise_xor(n) + n.bitwise_not()
+
+
+def elementwise_in_place() -> None:
+    global t
+    x, y = tn.ones(2), tn.full((2,), 2.0)
+    x //= 2
+    x %= y
+    x **= 2
+    t = x.div_(y, rounding_mode="trunc").floor_divide_(2).remainder_(y).pow_(2).sub_(y, alpha=2)
+    t = x.neg_().abs_().exp_().expm1_().log_().log1p_().square_().sqrt_().rsqrt_().reciprocal_()
+    t = x.sin_().cos_().erf_().sign_().floor_().ceil_().round_().trunc_().sigmoid_().tanh_().relu_()
+    t = x.clamp_(0, 1).clip_(max=y).masked_fill_(x > y, 0.0).lerp_(y, 0.5)
+
+
 def reductions_and_shapes() -> None:
     global t, pair
     x = tn.ones(2, 3, 4)
