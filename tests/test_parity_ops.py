@@ -51,8 +51,8 @@ def picking(t: Any, x: Any) -> Any:
 
 
 FUNCTIONS = (
-    "neg", "abs", "exp", "expm1", "log", "log1p", "square", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "erf",
-    "sign", "floor", "ceil", "round", "trunc",
+    "neg", "abs", "exp", "expm1", "log", "log1p", "square", "sqrt", "rsqrt", "reciprocal", "sin", "cos",
+    "erf", "sign", "floor", "ceil", "round", "trunc",
 )  # fmt: skip
 
 # PyTorch's spelling of each row: a function of the module and the tensors.

@@ -366,6 +366,9 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         (lambda n=n: getattr(B, n)(), DTypeError, f"{n}: input must hold numbers; got bool")
         for n in ("neg", "sign", "floor", "ceil", "round", "trunc")
     ),
+    (lambda: X.round(decimals=2), NotImplementedError, "round: decimals must be 0"),
+    (lambda: X.clone().round_(decimals=2), NotImplementedError, "round_: decimals must be 0"),
+    (lambda: tn.round(X, decimals=-1), NotImplementedError, "round: decimals must be 0"),
     (lambda: X.add(1, alpha="a"), DTypeError, "add: alpha must be a number; got 'a'"),
     (lambda: X.sub(1, alpha=True), DTypeError, "sub: alpha must be a number; got True"),
     (lambda: X.add([1], alpha=2), DTypeError, "add: other must be a Tensor or a number; got list"),

@@ -13,6 +13,7 @@ from tinynet._variable cimport Variable, run, values
 
 import numpy as np
 
+from tinynet._check import refuse
 from tinynet._variable import from_numpy
 from tinynet.ops import arithmetic, pointwise
 from tinynet.ops.activation import ReLU, Sigmoid, Tanh
@@ -159,8 +160,9 @@ cdef class InPlace(History):
         """self = ceil(self)"""
         return map_in_place(self, "ceil_", pointwise.Ceil())
 
-    def round_(self):
+    def round_(self, *, decimals=0):
         """self = round(self)"""
+        refuse("round_", decimals=(decimals, (0,)))
         return map_in_place(self, "round_", pointwise.Round())
 
     def trunc_(self):

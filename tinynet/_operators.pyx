@@ -13,6 +13,7 @@ from tinynet._variable cimport Variable, run, values
 
 import numpy as np
 
+from tinynet._check import refuse
 from tinynet.errors import DTypeError, ShapeError
 from tinynet.ops import pointwise, selection
 from tinynet.ops.activation import ReLU, Sigmoid, Tanh
@@ -231,8 +232,9 @@ cdef class Operators(InPlace):
         """The smallest whole number that is not below each element; without slope."""
         return run(pointwise.Ceil(), (self,))
 
-    def round(self):
-        """The nearest whole number, of two the even one; without slope."""
+    def round(self, *, decimals=0):
+        """The nearest whole number, of two the even one; without slope.  `decimals` must be 0."""
+        refuse("round", decimals=(decimals, (0,)))
         return run(pointwise.Round(), (self,))
 
     def trunc(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinynet._check import refuse
 from tinynet._tensor import Tensor, apply
 from tinynet.ops import pointwise
 
@@ -72,13 +73,15 @@ def ceil(input: Tensor) -> Tensor:
     return apply(pointwise.Ceil(), input)
 
 
-def round(input: Tensor) -> Tensor:
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """The nearest whole number; of two equally near ones the even one.
 
     Parameters
     ----------
     input : Tensor
         Of any shape; any dtype but bool; no slope: the gradient is 0.
+    decimals : int, default 0
+        Must be 0: other places are not supported.
 
     Returns
     -------
@@ -91,6 +94,7 @@ def round(input: Tensor) -> Tensor:
     >>> tn.round(tn.tensor([0.5, 1.5, -1.2]))
     tensor([ 0.,  2., -1.])
     """
+    refuse("round", decimals=(decimals, (0,)))
     return apply(pointwise.Round(), input)
 
 
