@@ -6,6 +6,7 @@
 #include "gemm.inc.h"
 #include "columns.inc.h"
 #include "rows.inc.h"
+#include "loss.inc.h"
 #include "random.inc.h"
 #include "update.inc.h"
 #include "table.inc.h"

@@ -198,6 +198,95 @@ static void cross_entropy_backward_f32(float *gx, const float *g, const float *l
     }
 }
 
+static void cross_entropy_soft_forward_f32(float *loss, const float *logp, const float *t, const float *weight,
+                                           ptrdiff_t rows, ptrdiff_t c, float keep, float smooth) {
+    for (ptrdiff_t i = 0; i < rows; i++, logp += c, t += c) {
+        double s = 0.0;
+        for (ptrdiff_t j = 0; j < c; j++) s += (weight ? weight[j] : 1.0f) * (keep * t[j] + smooth) * logp[j];
+        loss[i] = (float)-s;
+    }
+}
+
+static void cross_entropy_soft_backward_f32(float *gx, float *gt, const float *g, const float *logp, const float *t,
+                                            const float *weight, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg, float keep,
+                                            float smooth) {
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        double q = 0.0;
+        for (ptrdiff_t j = 0; j < c; j++) q += (weight ? weight[j] : 1.0f) * (keep * t[i * c + j] + smooth);
+        for (ptrdiff_t k = i * c; k < (i + 1) * c; k++) {
+            float w = weight ? weight[k - i * c] : 1.0f;
+            if (gx) gx[k] = g[i * ldg] * ((float)q * expf(logp[k]) - w * (keep * t[k] + smooth));
+            if (gt) gt[k] = -g[i * ldg] * (keep * w * logp[k]);
+        }
+    }
+}
+
+/* ---- losses, elementwise ----------------------------------------------------------------------------------------------- */
+
+static float squared(float x, float t, float delta) {
+    (void)delta;
+    return (x - t) * (x - t);
+}
+static float squared_slope(float x, float t, float delta) {
+    (void)delta;
+    return 2.0f * (x - t);
+}
+
+static float absolute(float x, float t, float delta) {
+    (void)delta;
+    return fabsf(x - t);
+}
+static float absolute_slope(float x, float t, float delta) {
+    float d = x - t;
+    (void)delta;
+    return d > 0.0f ? 1.0f : d < 0.0f ? -1.0f : d; /* NaN stays */
+}
+
+static float huber(float x, float t, float delta) {
+    float a = fabsf(x - t), r = a < delta ? a : delta;
+    return r * (a - 0.5f * r);
+}
+static float huber_slope(float x, float t, float delta) {
+    float d = x - t;
+    return d > delta ? delta : d < -delta ? -delta : d;
+}
+
+static float bce(float x, float t, float delta) {
+    (void)delta;
+    return (x <= 0.0f ? 0.0f : x) - x * t + log1pf(expf(-fabsf(x)));
+}
+static float bce_slope(float x, float t, float delta) {
+    (void)delta;
+    return 1.0f / (1.0f + expf(-x)) - t;
+}
+
+#define LOSS(name, value, slope)                                                                            \
+    static double name##_forward_f32(float *y, const float *x, const float *t, ptrdiff_t n, float delta,    \
+                                     float scale) {                                                         \
+        double s = 0.0;                                                                                     \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                 \
+            float v = scale * value(x[i], t[i], delta);                                                     \
+            if (y) y[i] = v;                                                                                \
+            s += v;                                                                                         \
+        }                                                                                                   \
+        return s;                                                                                           \
+    }                                                                                                       \
+    static void name##_backward_f32(float *gx, const float *g, const float *x, const float *t, ptrdiff_t n, \
+                                    ptrdiff_t ldg, float delta, float scale) {                              \
+        for (ptrdiff_t i = 0; i < n; i++) gx[i] = g[i * ldg] * scale * slope(x[i], t[i], delta);            \
+    }
+
+LOSS(mse, squared, squared_slope)
+LOSS(l1, absolute, absolute_slope)
+LOSS(huber, huber, huber_slope)
+LOSS(bce, bce, bce_slope)
+
+static double square_sum_f32(const float *x, ptrdiff_t n) {
+    double s = 0.0;
+    for (ptrdiff_t i = 0; i < n; i++) s += (double)x[i] * x[i];
+    return s;
+}
+
 /* ---- random numbers ---------------------------------------------------------------------------------------------------- */
 
 /* One block of Philox4x32-10: ten rounds of two 32x32 -> 64 bit products, the key rising by Weyl constants. */

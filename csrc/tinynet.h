@@ -92,6 +92,37 @@ typedef struct tn_kernels {
                                        const float *weight, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg, int64_t ignore,
                                        float keep, float smooth);
 
+    /* The target distribution is q[i, k] = weight[k] * (keep * t[i, k] + smooth) (weight NULL: ones):
+     * loss[i] = -sum over k of q[i, k] logp[i, k], through double */
+    void (*cross_entropy_soft_forward_f32)(float *loss, const float *logp, const float *t, const float *weight,
+                                           ptrdiff_t rows, ptrdiff_t c, float keep, float smooth);
+    /* gx[i, k] = g[i * ldg] * (exp(logp[i, k]) * sum over j of q[i, j] - q[i, k]) and
+     * gt[i, k] = -g[i * ldg] * keep * weight[k] * logp[i, k]; either may be NULL */
+    void (*cross_entropy_soft_backward_f32)(float *gx, float *gt, const float *g, const float *logp, const float *t,
+                                            const float *weight, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg, float keep,
+                                            float smooth);
+
+    /* ---- losses, elementwise ------------------------------------------------------------------------------------------ */
+    /* y = scale * l(x, t), not stored if y is NULL; the sum of y is returned, taken in double.  With d = x - t:
+     *     mse d^2,  l1 |d|,  huber r (|d| - r / 2) with r = min(|d|, delta),
+     *     bce max(x, 0) - x t + log(1 + exp(-|x|)). */
+    double (*mse_forward_f32)(float *y, const float *x, const float *t, ptrdiff_t n, float delta, float scale);
+    double (*l1_forward_f32)(float *y, const float *x, const float *t, ptrdiff_t n, float delta, float scale);
+    double (*huber_forward_f32)(float *y, const float *x, const float *t, ptrdiff_t n, float delta, float scale);
+    double (*bce_forward_f32)(float *y, const float *x, const float *t, ptrdiff_t n, float delta, float scale);
+    /* gx[i] = g[i * ldg] * scale * dl/dx, ldg 0 or 1:
+     *     mse 2 d,  l1 the sign of d (0 at 0),  huber d held in [-delta, delta],  bce 1 / (1 + exp(-x)) - t. */
+    void (*mse_backward_f32)(float *gx, const float *g, const float *x, const float *t, ptrdiff_t n, ptrdiff_t ldg,
+                             float delta, float scale);
+    void (*l1_backward_f32)(float *gx, const float *g, const float *x, const float *t, ptrdiff_t n, ptrdiff_t ldg,
+                            float delta, float scale);
+    void (*huber_backward_f32)(float *gx, const float *g, const float *x, const float *t, ptrdiff_t n, ptrdiff_t ldg,
+                               float delta, float scale);
+    void (*bce_backward_f32)(float *gx, const float *g, const float *x, const float *t, ptrdiff_t n, ptrdiff_t ldg,
+                             float delta, float scale);
+    /* the sum of x^2, squares and sum in double */
+    double (*square_sum_f32)(const float *x, ptrdiff_t n);
+
     /* ---- random numbers -------------------------------------------------------------------------------------------- */
     /* Philox4x32-10 (Salmon et al. 2011, section 3.3): element i of out is word i % 4 of the block with counter
      * (first/4 + i/4, call) under the key `seed`.  first and the pieces' starts are multiples of 4. */

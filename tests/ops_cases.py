@@ -19,6 +19,8 @@ from tinynet.nn import functional as F
 from tinynet.ops import activation, arithmetic, dropout, linear, normalization, reduction, shape, softmax
 from tinynet.ops import pointwise as P
 from tinynet.ops import selection as C
+from tinynet.ops import cross_entropy as classes
+from tinynet.ops import loss as losses
 
 Array = np.ndarray
 Shapes = tuple[tuple[int, ...], ...]  # one shape per input
@@ -64,6 +66,10 @@ def draw(rng: np.random.Generator, size: tuple[int, ...], domain: str) -> Array:
         x = rng.uniform(0.5, 2.5, size)
     elif domain == "away":  # from the kink at 0
         x = rng.uniform(0.2, 2.0, size) * rng.choice([-1.0, 1.0], size)
+    elif domain == "unit":  # probabilities, away from 0 and 1
+        x = rng.uniform(0.05, 0.95, size)
+    elif domain in ("quarters", "eighths"):  # whose differences are odd multiples of 1/8
+        x = rng.integers(-8, 9, size) / 4.0 + (0.125 if domain == "eighths" else 0.0)
     elif domain == "distinct":  # no two elements closer than the steps of the finite differences
         n = int(np.prod(size))
         x = rng.permutation(np.linspace(-2.0, 2.0, n + 2)[:n]).reshape(size)
@@ -156,6 +162,113 @@ def cross_entropy_reference(
     return reference
 
 
+def many_labels(x: object) -> Array:
+    """A label for every example of x (K,), (N, K) or (N, K, d1, ...)."""
+    n, k = (x.shape[:1] + x.shape[2:], x.shape[1]) if len(x.shape) > 1 else ((), x.shape[0])
+    return labels(int(np.prod(n)), k).reshape(n)
+
+
+def of_many_labels(function: Callable[..., tn.Tensor], **options: object) -> Callable[[tn.Tensor], tn.Tensor]:
+    """A loss over classes whose labels and weights are functions of the shape alone."""
+
+    def door(x: tn.Tensor) -> tn.Tensor:
+        k = x.shape[min(1, x.ndim - 1)]
+        given = dict(options)
+        if given.pop("weighted", False):
+            given["weight"] = tn.from_numpy(class_weights(k).astype(x.dtype))
+        return function(x, tn.from_numpy(many_labels(x)), **given)
+
+    return door
+
+
+def many_labels_reference(
+    logits: bool, reduction: str = "mean", weighted: bool = False, ignore_index: int = -100
+) -> Callable[[Array], Array]:
+    """-w_t x_t, of log-probabilities x or of their logits, example by example."""
+
+    def reference(x: Array) -> Array:
+        t = many_labels(x)
+        loss, divisor = np.zeros(t.shape), 0.0
+        for at in np.ndindex(t.shape):
+            row = x if x.ndim == 1 else x[(at[0], slice(None), *at[1:])]
+            w = class_weights(len(row))[t[at]] if weighted else 1.0
+            if t[at] != ignore_index:
+                loss[at] = -w * (row[t[at]] - (special.logsumexp(row) if logits else 0.0))
+                divisor += w
+        return (
+            loss
+            if reduction == "none"
+            else np.asarray(loss.sum() / (divisor if reduction == "mean" else 1.0))
+        )
+
+    return reference
+
+
+def soft_cross_entropy(**options: object) -> Callable[[tn.Tensor, tn.Tensor], tn.Tensor]:
+    def door(x: tn.Tensor, t: tn.Tensor) -> tn.Tensor:
+        given = dict(options)
+        if given.pop("weighted", False):
+            given["weight"] = tn.from_numpy(class_weights(x.shape[min(1, x.ndim - 1)]).astype(x.dtype))
+        return F.cross_entropy(x, t, **given)
+
+    return door
+
+
+def soft_cross_entropy_reference(
+    reduction: str = "mean", weighted: bool = False, label_smoothing: float = 0.0
+) -> Callable[[Array, Array], Array]:
+    """-sum_k w_k ((1 - e) t_k + e / K) log p_k along the classes; 'mean': over the number of examples."""
+
+    def reference(x: Array, t: Array) -> Array:
+        axis = min(1, x.ndim - 1)
+        k = x.shape[axis]
+        logp = x - special.logsumexp(x, axis=axis, keepdims=True)
+        q = (1.0 - label_smoothing) * t + label_smoothing / k
+        if weighted:
+            q = q * np.moveaxis(np.broadcast_to(class_weights(k), (*np.delete(x.shape, axis), k)), -1, axis)
+        loss = -(q * logp).sum(axis)
+        return reduced(loss, reduction)
+
+    return reference
+
+
+def reduced(loss: Array, reduction: str, divisor: float | None = None) -> Array:
+    if reduction == "none":
+        return loss
+    return np.asarray(
+        loss.sum() / ((loss.size if divisor is None else divisor) if reduction == "mean" else 1.0)
+    )
+
+
+def element_weights(x: object) -> Array:
+    return (0.25 + np.arange(int(np.prod(x.shape))) % 5 / 4).reshape(x.shape)
+
+
+def weighted(function: Callable[..., tn.Tensor], **options: object) -> Callable[..., tn.Tensor]:
+    """A loss with weights of its elements, functions of the shape alone."""
+    return lambda x, t: function(x, t, weight=tn.from_numpy(element_weights(x).astype(x.dtype)), **options)
+
+
+def with_pos_weight(x: tn.Tensor, t: tn.Tensor) -> tn.Tensor:
+    p = np.asarray(2.5, x.dtype) if x.ndim == 0 else 0.5 + np.arange(x.shape[-1], dtype=x.dtype)
+    return F.binary_cross_entropy_with_logits(x, t, pos_weight=tn.from_numpy(p))
+
+
+def pos_weight_reference(x: Array, t: Array) -> Array:
+    p = 2.5 if x.ndim == 0 else 0.5 + np.arange(x.shape[-1])
+    s = 1.0 / (1.0 + np.exp(-x))
+    return np.asarray(-(p * t * np.log(s) + (1.0 - t) * np.log(1.0 - s)).mean())
+
+
+def huber_reference(x: Array, t: Array, delta: float) -> Array:
+    d = np.abs(x - t)
+    return np.where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta))
+
+
+def bce_reference(x: Array, t: Array) -> Array:
+    return -(t * np.log(x) + (1.0 - t) * np.log(1.0 - x))
+
+
 def channel(v: Array, x: Array) -> Array:
     """v (C,) along axis 1 of x."""
     return v.reshape((1, -1) + (1,) * (x.ndim - 2))
@@ -214,6 +327,10 @@ BINARY: tuple[Shapes, ...] = (
     ((2, 3, 4, 5), (1, 3, 1, 1)),
 )
 BIG_TWO: Shapes = ((211, 157), (157,))
+ALIKE: tuple[Shapes, ...] = tuple((s, s) for s in ((3, 5, 7), (17,), (1,), (), (5, 1, 3), (2, 3, 5, 3)))
+ALIKE_OR_EMPTY: tuple[Shapes, ...] = (*ALIKE, ((0, 3), (0, 3)))
+BIG_ALIKE: Shapes = ((211, 157), (211, 157))
+CLASSES: tuple[Shapes, ...] = (((5, 7),), ((9,),), ((3, 5, 2),), ((2, 4, 3, 2),), ((1,),), ((1, 3, 1),))
 CUBE: tuple[Shapes, ...] = (((3, 5, 7),), ((1, 1, 1),), ((5, 1, 3),), ((2, 4, 1),))
 BIG_CUBE: Shapes = ((29, 31, 37),)
 MATRIX: tuple[Shapes, ...] = (((5, 7),), ((1, 7),), ((6, 1),), ((67, 3),))
@@ -390,7 +507,7 @@ CASES: tuple[Case, ...] = (
     Case("softmax", softmax.LogSoftmax, lambda x: F.softmax(x, 1), lambda x: special.softmax(x, 1), CUBE,
          BIG_CUBE, elementwise=False, ulps=8, grad_ulps=16, node="exp"),
     *(
-        Case("cross_entropy" + "".join(f"_{v}" for v in o.values()), softmax.CrossEntropy, cross_entropy(**o),
+        Case("cross_entropy" + "".join(f"_{v}" for v in o.values()), classes.CrossEntropy, cross_entropy(**o),
              cross_entropy_reference(**o), MATRIX, BIG, elementwise=False, ulps=8, grad_ulps=16,
              node="cross_entropy",
              floor=0.02)
@@ -402,6 +519,81 @@ CASES: tuple[Case, ...] = (
             {"ignore_index": 2, "label_smoothing": 0.2, "weighted": True},
         )
     ),
+    *(
+        Case("many_labels" + "".join(f"_{v}" for v in o.values()), classes.CrossEntropy,
+             of_many_labels(F.cross_entropy, **o), many_labels_reference(True, **o), CLASSES, ((37, 5, 41),),
+             elementwise=False, ulps=8, grad_ulps=16, node="cross_entropy", floor=0.02)
+        for o in ({}, {"reduction": "none", "weighted": True}, {"reduction": "sum", "ignore_index": 0})
+    ),
+    *(
+        Case("nll_loss" + "".join(f"_{v}" for v in o.values()), classes.NLLLoss,
+             of_many_labels(F.nll_loss, **o), many_labels_reference(False, **o), CLASSES, ((37, 5, 41),),
+             elementwise=False, ulps=8, node="nll_loss")
+        for o in (
+            {}, {"reduction": "sum"}, {"reduction": "none"}, {"weighted": True},
+            {"reduction": "none", "weighted": True, "ignore_index": 0},
+        )
+    ),
+    *(
+        Case("soft_cross_entropy" + "".join(f"_{v}" for v in o.values()), classes.SoftCrossEntropy,
+             soft_cross_entropy(**o), soft_cross_entropy_reference(**o),
+             tuple((s, s) for (s,) in CLASSES), BIG_ALIKE, ("normal", "unit"), elementwise=False, ulps=8,
+             grad_ulps=16, node="cross_entropy", floor=0.02)
+        for o in (
+            {}, {"reduction": "sum", "weighted": True}, {"reduction": "none", "label_smoothing": 0.2},
+            {"reduction": "mean", "weighted": True, "label_smoothing": 0.3},
+        )
+    ),
+    # losses, elementwise
+    *(
+        Case(name + ("" if r == "mean" else f"_{r}"), op, lambda x, t, f=door, r=r: f(x, t, reduction=r),
+             lambda x, t, f=reference, r=r: reduced(f(x, t), r), ALIKE if r == "mean" else ALIKE_OR_EMPTY,
+             BIG_ALIKE, domain, elementwise=False, ulps=4, grad_ulps=6, floor=0.02, node=node or name)
+        for name, op, door, reference, domain, node in (
+            ("mse_loss", losses.MSELoss, F.mse_loss, lambda x, t: (x - t) ** 2, "normal", ""),
+            ("l1_loss", losses.L1Loss, F.l1_loss, lambda x, t: np.abs(x - t), ("quarters", "eighths"), ""),
+            ("huber_loss", losses.HuberLoss, lambda x, t, reduction: F.huber_loss(x, t, reduction, 0.7),
+             lambda x, t: huber_reference(x, t, 0.7), ("quarters", "eighths"), ""),
+            ("smooth_l1_loss", losses.SmoothL1Loss, lambda x, t, reduction: F.smooth_l1_loss(
+                x, t, reduction=reduction, beta=1.7), lambda x, t: huber_reference(x, t, 1.7) / 1.7,
+             ("quarters", "eighths"), ""),
+            ("smooth_l1_loss_0", losses.L1Loss, lambda x, t, reduction: F.smooth_l1_loss(
+                x, t, reduction=reduction, beta=0.0), lambda x, t: np.abs(x - t),
+             ("quarters", "eighths"), "l1_loss"),
+            ("binary_cross_entropy", losses.BCELoss, F.binary_cross_entropy, bce_reference, "unit", ""),
+            ("binary_cross_entropy_with_logits", losses.BCEWithLogits, F.binary_cross_entropy_with_logits,
+             lambda x, t: bce_reference(special.expit(x), t), ("normal", "unit"), ""),
+            ("kl_div", losses.KLDiv, F.kl_div, lambda x, t: special.rel_entr(t, np.exp(x)),
+             ("normal", "unit"), ""),
+            ("kl_div_log", losses.KLDiv, lambda x, t, reduction: F.kl_div(
+                x, t, reduction=reduction, log_target=True),
+             lambda x, t: special.rel_entr(np.exp(t), np.exp(x)), "normal", "kl_div"),
+        )
+        for r in ("mean", "sum", "none")
+    ),
+    Case("mse_loss_weighted", losses.MSELoss, weighted(F.mse_loss),
+         lambda x, t: reduced(element_weights(x) * (x - t) ** 2, "mean", element_weights(x).sum()), ALIKE,
+         BIG_ALIKE, elementwise=False, ulps=4, grad_ulps=6, node="mse_loss"),
+    Case("l1_loss_weighted", losses.L1Loss, weighted(F.l1_loss, reduction="none"),
+         lambda x, t: element_weights(x) * np.abs(x - t), ALIKE_OR_EMPTY, BIG_ALIKE, ("quarters", "eighths"), elementwise=False,
+         node="l1_loss"),
+    Case("huber_loss_weighted", losses.HuberLoss, weighted(F.huber_loss),
+         lambda x, t: reduced(element_weights(x) * huber_reference(x, t, 1.0), "mean"), ALIKE, BIG_ALIKE, ("quarters", "eighths"),
+         elementwise=False, ulps=4, grad_ulps=6, node="huber_loss"),
+    Case("binary_cross_entropy_weighted", losses.BCELoss, weighted(F.binary_cross_entropy),
+         lambda x, t: reduced(element_weights(x) * bce_reference(x, t), "mean"), ALIKE, BIG_ALIKE, "unit",
+         elementwise=False, ulps=4, grad_ulps=6, node="binary_cross_entropy"),
+    Case("bce_with_logits_weighted", losses.BCEWithLogits,
+         weighted(F.binary_cross_entropy_with_logits, reduction="sum"),
+         lambda x, t: reduced(element_weights(x) * bce_reference(special.expit(x), t), "sum"), ALIKE_OR_EMPTY,
+         BIG_ALIKE, ("normal", "unit"), elementwise=False, ulps=4, grad_ulps=6,
+         node="binary_cross_entropy_with_logits"),
+    Case("bce_with_logits_pos_weight", losses.BCEWithLogits, with_pos_weight, pos_weight_reference, ALIKE,
+         BIG_ALIKE, ("normal", "unit"), elementwise=False, ulps=4, grad_ulps=6,
+         node="binary_cross_entropy_with_logits"),
+    Case("kl_div_batchmean", losses.KLDiv, lambda x, t: F.kl_div(x, t, reduction="batchmean"),
+         lambda x, t: np.asarray(special.rel_entr(t, np.exp(x)).sum() / (len(x) if x.ndim else 1)), ALIKE,
+         BIG_ALIKE, ("normal", "unit"), elementwise=False, ulps=4, grad_ulps=6, node="kl_div"),
     # normalization
     Case("bn_train", normalization.BatchNorm,
          lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), bn_train_reference, BN,

@@ -36,7 +36,11 @@ ABSTRACT = {
     "OneOfTwo",
     "Step",
     "Unary",
+    "ElementLoss",
+    "LabelLoss",
+    "WeightedMean",
 }  # give no function of their own
+NO_GRADIENT = {"one_hot"}  # doors of no op
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
@@ -59,7 +63,7 @@ def test_every_op_has_a_row() -> None:
 
 def test_every_door_has_a_row() -> None:
     rows = {c.name.split("_")[0] for c in CASES} | {c.node for c in CASES}
-    missing = [name for name in F.__all__ if name not in rows]
+    missing = [name for name in F.__all__ if name not in rows | NO_GRADIENT]
     assert not missing, f"without a row in ops_cases.py: {missing}"
 
 

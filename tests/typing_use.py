@@ -298,7 +298,7 @@ def functions() -> None:
         + F.log_softmax(x, dim=-1)
         + F.dropout(x, 0.5, True)
     )
-    t = F.cross_entropy(x, tn.tensor([0, 1, 2, 0]), tn.ones(3), -100, "mean", 0.1)
+    t = F.cross_entropy(x, tn.tensor([0, 1, 2, 0]), tn.ones(3), None, -100, None, "mean", 0.1)
     t = F.batch_norm(x, tn.zeros(3), tn.ones(3), None, None, training=True, momentum=0.1, eps=1e-5)
 
 

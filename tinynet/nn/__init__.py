@@ -5,31 +5,55 @@
 
 from __future__ import annotations
 
-from tinynet.nn import functional, init
+from tinynet.nn import functional, init, utils
 from tinynet.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
-from tinynet.nn.container import Sequential
+from tinynet.nn.container import ModuleDict, ModuleList, Sequential
 from tinynet.nn.dropout import Dropout
 from tinynet.nn.linear import Flatten, Identity, Linear
-from tinynet.nn.loss import CrossEntropyLoss
+from tinynet.nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
 from tinynet.nn.module import Module
 from tinynet.nn.normalization import BatchNorm1d
 from tinynet.nn.parameter import Parameter
+from tinynet.nn.parameter_container import ParameterDict, ParameterList
 
 __all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "HuberLoss",
     "Identity",
+    "KLDivLoss",
+    "L1Loss",
     "Linear",
     "LogSoftmax",
+    "MSELoss",
     "Module",
+    "ModuleDict",
+    "ModuleList",
+    "NLLLoss",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "ReLU",
     "Sequential",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Tanh",
     "functional",
     "init",
+    "utils",
 ]

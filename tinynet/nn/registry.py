@@ -49,6 +49,48 @@ class Registry:
         self.__dict__[registry][name] = value
         self.__dict__[name] = value
 
+    def get_submodule(self, target: str) -> Any:
+        """The module of that dotted name, as `named_modules` gives it; "" is this module itself.
+
+        Raises
+        ------
+        AttributeError
+            If there is none.
+        """
+        if not isinstance(target, str):
+            raise DTypeError(f"get_submodule: target must be a str; got {type(target).__name__}")
+        module: Registry = self
+        for name in target.split(".") if target else ():
+            child = module._modules.get(name)
+            if child is None:
+                raise AttributeError(
+                    f"get_submodule: {type(module).__name__} has no submodule {name!r} ({target!r})"
+                )
+            module = child
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of that dotted name, as in `named_parameters`; AttributeError if there is none."""
+        found: Parameter = self._get_tensor("get_parameter", "_parameters", target)
+        return found
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of that dotted name, as in `named_buffers`; AttributeError if there is none."""
+        found: Tensor = self._get_tensor("get_buffer", "_buffers", target)
+        return found
+
+    def _get_tensor(self, operation: str, registry: str, target: str) -> Any:
+        if not isinstance(target, str):
+            raise DTypeError(f"{operation}: target must be a str; got {type(target).__name__}")
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        found = module.__dict__[registry].get(name)
+        if found is None:
+            raise AttributeError(
+                f"{operation}: {type(module).__name__} has no {registry[1:-1]} {name!r} ({target!r})"
+            )
+        return found
+
     def _check_no_cycle(self, value: object) -> None:
         if isinstance(value, Registry) and _contains(value, self):
             raise ArgumentError(

@@ -43,6 +43,28 @@ cdef extern from "tinynet.h" nogil:
         void (*cross_entropy_backward_f32)(float* gx, const float* g, const float* logp, const int64_t* t,
                                            const float* weight, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldg,
                                            int64_t ignore, float keep, float smooth) noexcept nogil
+        void (*cross_entropy_soft_forward_f32)(float* loss, const float* logp, const float* t, const float* weight,
+                                               Py_ssize_t rows, Py_ssize_t c, float keep, float smooth) noexcept nogil
+        void (*cross_entropy_soft_backward_f32)(float* gx, float* gt, const float* g, const float* logp, const float* t,
+                                                const float* weight, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldg,
+                                                float keep, float smooth) noexcept nogil
+        double (*mse_forward_f32)(float* y, const float* x, const float* t, Py_ssize_t n, float delta,
+                                  float scale) noexcept nogil
+        double (*l1_forward_f32)(float* y, const float* x, const float* t, Py_ssize_t n, float delta,
+                                 float scale) noexcept nogil
+        double (*huber_forward_f32)(float* y, const float* x, const float* t, Py_ssize_t n, float delta,
+                                    float scale) noexcept nogil
+        double (*bce_forward_f32)(float* y, const float* x, const float* t, Py_ssize_t n, float delta,
+                                  float scale) noexcept nogil
+        void (*mse_backward_f32)(float* gx, const float* g, const float* x, const float* t, Py_ssize_t n, Py_ssize_t ldg,
+                                 float delta, float scale) noexcept nogil
+        void (*l1_backward_f32)(float* gx, const float* g, const float* x, const float* t, Py_ssize_t n, Py_ssize_t ldg,
+                                float delta, float scale) noexcept nogil
+        void (*huber_backward_f32)(float* gx, const float* g, const float* x, const float* t, Py_ssize_t n, Py_ssize_t ldg,
+                                   float delta, float scale) noexcept nogil
+        void (*bce_backward_f32)(float* gx, const float* g, const float* x, const float* t, Py_ssize_t n, Py_ssize_t ldg,
+                                 float delta, float scale) noexcept nogil
+        double (*square_sum_f32)(const float* x, Py_ssize_t n) noexcept nogil
         void (*philox_u32)(uint32_t* out, Py_ssize_t n, uint64_t first, uint64_t seed, uint64_t call) noexcept nogil
         void (*dropout_f32)(float* y, const float* x, Py_ssize_t n, uint64_t first, uint64_t seed, uint64_t call,
                             uint32_t threshold, float scale) noexcept nogil

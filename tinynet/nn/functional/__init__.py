@@ -9,17 +9,37 @@ from __future__ import annotations
 from tinynet.nn.functional.activation import log_softmax, relu, sigmoid, softmax, tanh
 from tinynet.nn.functional.dropout import dropout
 from tinynet.nn.functional.linear import linear
-from tinynet.nn.functional.loss import cross_entropy
+from tinynet.nn.functional.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    one_hot,
+    smooth_l1_loss,
+)
 from tinynet.nn.functional.normalization import batch_norm
 
 __all__ = [
     "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "cross_entropy",
     "dropout",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
     "linear",
     "log_softmax",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
     "relu",
     "sigmoid",
+    "smooth_l1_loss",
     "softmax",
     "tanh",
 ]

@@ -1,0 +1,91 @@
+"""What `nn.utils` does to the gradients of a model: their norm as one vector, scaling and clipping in place.
+
+    total_norm_p = (sum over all elements of |g|^p)^(1/p),  p = inf: the largest |g|
+
+Sums are taken in double: in each array over at most 16 ranges, set by its size alone, then in the order of the arrays.  What
+is written in place raises the version of its block.
+"""
+
+from cython.parallel cimport prange
+from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
+
+from tinynet.ops.checks cimport quiet
+from tinynet.ops.kernels cimport K
+from tinynet.ops.memory cimport dense, touch
+from tinynet.ops.threads cimport PIECE, SLOTS, team, tn_enter, tn_leave
+
+import numpy as np
+
+from tinynet.errors import ArgumentError
+
+import_array()
+
+
+cdef double square_sum_range(const float* x, Py_ssize_t n, Py_ssize_t size, Py_ssize_t i) noexcept nogil:
+    cdef unsigned long mode = tn_enter()
+    cdef double s = K.square_sum_f32(x + i * size, min(size, n - i * size))
+    tn_leave(mode)
+    return s
+
+
+cdef double square_sum(ndarray x) noexcept:
+    """The sum of x^2 of a dense float32 array."""
+    cdef const float* p = <const float*>PyArray_DATA(x)
+    cdef Py_ssize_t n = PyArray_SIZE(x), pieces = (n + PIECE - 1) // PIECE
+    cdef Py_ssize_t size = max(1, (pieces + SLOTS - 1) // SLOTS) * PIECE, count = (n + size - 1) // size, i
+    cdef double[SLOTS] sums
+    cdef double total = 0.0
+    cdef int threads = team(8.0 * n, count)
+    for i in prange(count, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        sums[i] = square_sum_range(p, n, size, i)
+    for i in range(count):
+        total += sums[i]
+    return total
+
+
+def total_norm(list arrays, double p):
+    """The p-norm (p > 0 or inf) of all arrays, float32 or float64, as one vector; 0 without any."""
+    cdef ndarray x
+    cdef double total = 0.0, part
+    with quiet():
+        for x in arrays:
+            if PyArray_SIZE(x) == 0:
+                continue
+            if p == 2.0 and PyArray_TYPE(x) == NPY_FLOAT:
+                total += square_sum(dense(x))
+            elif p == float("inf"):
+                part = np.abs(x).max()
+                if part > total or part != part:         # NaN stays: nothing compares with it
+                    total = part
+            elif p == 1.0:
+                total += np.add.reduce(np.abs(x), axis=None, dtype=np.float64)
+            else:
+                total += np.add.reduce(np.abs(x, dtype=np.float64) ** p, axis=None)
+    return total if p == 1.0 or p == float("inf") else total ** (1.0 / p)
+
+
+cdef int check_writable(list arrays) except -1:
+    cdef ndarray x
+    for x in arrays:
+        if not PyArray_ISWRITEABLE(x):
+            raise ArgumentError(f"clip_grad: gradients must be writable; got read-only memory of shape {(<object>x).shape}")
+    return 0
+
+
+def scale(list arrays, double factor):
+    """Multiply every array by `factor`, in place."""
+    cdef ndarray x
+    check_writable(arrays)
+    with quiet():
+        for x in arrays:
+            np.multiply(x, factor, out=x)
+            touch(x)
+
+
+def clip(list arrays, double bound):
+    """Hold every element in [-bound, bound], in place; NaN stays."""
+    cdef ndarray x
+    check_writable(arrays)
+    for x in arrays:
+        np.clip(x, -bound, bound, out=x)
+        touch(x)

@@ -1,0 +1,3 @@
+from numpy cimport ndarray
+
+cdef ndarray log_softmax_rows(ndarray x)
