@@ -3,10 +3,25 @@
  * Sums go through double, a vector at a time.  LOSS makes the two kernels of an elementwise loss from its value and its
  * slope at the vectors x and t.
  */
-INLINE double lanes_sum_double(vd v) {
-    double s[VL];
+typedef float half_f __attribute__((vector_size(2 * VL)));
+typedef double half_d __attribute__((vector_size(4 * VL))); /* a register of doubles, where `vd` takes two */
+
+typedef struct {
+    half_d low, high;
+} total;
+
+INLINE void add_to(total *s, vf v) {
+    half_f h[2];
+    memcpy(h, &v, sizeof h);
+    s->low += __builtin_convertvector(h[0], half_d);
+    s->high += __builtin_convertvector(h[1], half_d);
+}
+
+INLINE double lanes_sum_double(total t) {
+    double s[VL / 2];
+    half_d v = t.low + t.high;
     memcpy(s, &v, sizeof s);
-    for (int half = VL / 2; half; half /= 2)
+    for (int half = VL / 4; half; half /= 2)
         for (int i = 0; i < half; i++) s[i] += s[i + half];
     return s[0];
 }
@@ -20,8 +35,8 @@ INLINE vf soft_target(const float *t, const float *weight, ptrdiff_t j, ptrdiff_
 static void cross_entropy_soft_forward_f32(float *loss, const float *logp, const float *t, const float *weight,
                                            ptrdiff_t rows, ptrdiff_t c, float keep, float smooth) {
     for (ptrdiff_t i = 0; i < rows; i++, logp += c, t += c) {
-        vd s = {0};
-        EACH_VECTOR_OF_COLUMNS(c) s += widen(soft_target(t, weight, j, width, keep, smooth) * load_n(logp + j, width));
+        total s = {0};
+        EACH_VECTOR_OF_COLUMNS(c) add_to(&s, soft_target(t, weight, j, width, keep, smooth) * load_n(logp + j, width));
         loss[i] = (float)-lanes_sum_double(s);
     }
 }
@@ -32,15 +47,15 @@ static void cross_entropy_soft_backward_f32(float *gx, float *gt, const float *g
     for (ptrdiff_t i = 0; i < rows; i++, logp += c, t += c) {
         float gi = g[i * ldg];
         if (gx) {
-            vd s = {0};
+            total s = {0};
             EACH_VECTOR_OF_COLUMNS(c) {
                 vf q = soft_target(t, weight, j, width, keep, smooth);
-                s += widen(width == VL ? q : first_lanes(q, width));
+                add_to(&s, width == VL ? q : first_lanes(q, width));
             }
-            float total = (float)lanes_sum_double(s);
+            float sum = (float)lanes_sum_double(s);
             EACH_VECTOR_OF_COLUMNS(c) {
                 vf q = soft_target(t, weight, j, width, keep, smooth);
-                store_n(gx + j, gi * (total * exp_v(load_n(logp + j, width)) - q), width);
+                store_n(gx + j, gi * (sum * exp_v(load_n(logp + j, width)) - q), width);
             }
             gx += c;
         }
@@ -109,11 +124,11 @@ INLINE vf bce_slope(vf x, vf t, float delta) {
 #define LOSS(name)                                                                                          \
     static double name##_forward_f32(float *y, const float *x, const float *t, ptrdiff_t n, float delta,    \
                                      float scale) {                                                         \
-        vd s = {0};                                                                                         \
+        total s = {0};                                                                                      \
         MAP(n, {                                                                                            \
             vf v = scale * name##_value(load_n(x + i, m), load_n(t + i, m), delta);                         \
             if (y) store_n(y + i, v, m);                                                                    \
-            s += widen(m == VL ? v : first_lanes(v, m));                                                    \
+            add_to(&s, m == VL ? v : first_lanes(v, m));                                                    \
         });                                                                                                 \
         return lanes_sum_double(s);                                                                         \
     }                                                                                                       \
@@ -131,10 +146,16 @@ LOSS(huber)
 LOSS(bce)
 
 static double square_sum_f32(const float *x, ptrdiff_t n) {
-    vd s = {0};
-    MAP(n, {
-        vd v = widen(load_n(x + i, m));
-        s += v * v;
-    });
-    return lanes_sum_double(s);
+    half_d s[4] = {{0}};
+    ptrdiff_t i = 0;
+    for (; i + 2 * VL <= n; i += 2 * VL)
+        for (int k = 0; k < 4; k++) {
+            half_f h;
+            memcpy(&h, x + i + k * (VL / 2), sizeof h);
+            half_d v = __builtin_convertvector(h, half_d);
+            s[k] += v * v;
+        }
+    double rest = 0.0;
+    for (; i < n; i++) rest += (double)x[i] * x[i];
+    return lanes_sum_double((total){s[0] + s[1], s[2] + s[3]}) + rest;
 }

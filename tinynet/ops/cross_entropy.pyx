@@ -31,9 +31,9 @@ from tinynet.errors import ArgumentError, DTypeError, ShapeError
 import_array()
 
 
-cdef int check_reduction(str op, object reduction) except -1:
+cdef int check_reduction(Op op, object reduction) except -1:
     if reduction not in ("mean", "sum", "none"):
-        raise ArgumentError(f"{op}: reduction must be 'mean', 'sum' or 'none'; got {reduction!r}")
+        raise ArgumentError(f"{op.name}: reduction must be 'mean', 'sum' or 'none'; got {reduction!r}")
     return 0
 
 
@@ -43,12 +43,13 @@ cdef int check_smoothing(double smoothing) except -1:
     return 0
 
 
-cdef ndarray rows_of_classes(str op, ndarray x):
+cdef ndarray rows_of_classes(Op op, ndarray x):
     """x (K,), (N, K) or (N, K, d1, ...) as a matrix (rows, K) in C order."""
     cdef int nd = PyArray_NDIM(x)
-    check_float(op, "input", x)
+    if PyArray_TYPE(x) != NPY_FLOAT:
+        check_float(op.name, "input", x)
     if nd == 0 or PyArray_DIMS(x)[nd > 1] == 0:
-        raise ShapeError(f"{op}: input must have shape (K,), (N, K) or (N, K, d1, ...) with K >= 1; got {shape_of(x)}")
+        raise ShapeError(f"{op.name}: input must have shape (K,), (N, K) or (N, K, d1, ...) with K >= 1; got {shape_of(x)}")
     if nd == 2:
         return contiguous(x)
     cdef Py_ssize_t c = PyArray_DIMS(x)[nd > 1]
@@ -98,12 +99,12 @@ cdef class LabelLoss(Op):
 
     def __init__(self, ignore_index=-100, reduction="mean"):
         self.ignore, self.reduction = ignore_index, reduction
-        check_reduction(self.name, reduction)
+        check_reduction(self, reduction)
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = inputs[0], target = inputs[1], weight = inputs[2], rows, logp, losses
         self.shape = shape_of(x)
-        rows = rows_of_classes(self.name, x)                    # (rows, K)
+        rows = rows_of_classes(self, x)                    # (rows, K)
         target = self.checked_target(target)                    # (rows,)
         weight = checked_weight(self, x, weight, PyArray_DIMS(rows)[1], self.shape)
         self.check_labels(target, PyArray_DIMS(rows)[1])
@@ -212,8 +213,8 @@ cdef class CrossEntropy(LabelLoss):
     """
 
     def __init__(self, ignore_index=-100, reduction="mean", label_smoothing=0.0):
-        LabelLoss.__init__(self, ignore_index, reduction)
-        self.smoothing = label_smoothing
+        self.ignore, self.reduction, self.smoothing = ignore_index, reduction, label_smoothing
+        check_reduction(self, reduction)
         check_smoothing(self.smoothing)
 
     @property
@@ -305,7 +306,7 @@ cdef class SoftCrossEntropy(Op):
 
     def __init__(self, reduction="mean", label_smoothing=0.0):
         self.reduction, self.smoothing = reduction, label_smoothing
-        check_reduction("cross_entropy", reduction)
+        check_reduction(self, reduction)
         check_smoothing(self.smoothing)
 
     @property
@@ -317,7 +318,7 @@ cdef class SoftCrossEntropy(Op):
         cdef Py_ssize_t n, c
         cdef unsigned long mode
         self.shape = shape_of(x)
-        logp = rows_of_classes("cross_entropy", x)              # (rows, K)
+        logp = rows_of_classes(self, x)              # (rows, K)
         n, c = PyArray_DIMS(logp)[0], PyArray_DIMS(logp)[1]
         if n == 0 and self.reduction == "mean":
             raise ShapeError(f"cross_entropy: input must have at least one example for reduction='mean'; got {self.shape}")
@@ -326,7 +327,7 @@ cdef class SoftCrossEntropy(Op):
                              f"got {shape_of(t)}")
         check_same_dtype("cross_entropy", "input", x, "target", t)
         weight = checked_weight(self, x, weight, c, self.shape)
-        t = rows_of_classes("cross_entropy", t)
+        t = rows_of_classes(self, t)
         logp = log_softmax_rows(logp)
         losses = new_array(1, PyArray_DIMS(logp), PyArray_TYPE(logp))
         if PyArray_TYPE(logp) == NPY_FLOAT:

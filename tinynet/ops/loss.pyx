@@ -81,6 +81,16 @@ cdef void backward_all(backward_t f, float* gx, const float* g, const float* x, 
         backward_range(f, gx, g, x, t, n, size, i, ldg, delta, scale)
 
 
+cdef object softplus(object values):
+    """log(1 + exp(x)): in float32 the kernel of the loss of logits x against targets 0."""
+    if values.dtype != np.float32:
+        return np.logaddexp(0.0, values)
+    cdef ndarray x = dense(np.asarray(values)), zeros = np.zeros_like(x), y = new_like(x)
+    forward_all(K.bce_forward_f32, <float*>PyArray_DATA(y), <float*>PyArray_DATA(x), <float*>PyArray_DATA(zeros), PyArray_SIZE(x),
+                0.0, 1.0, 60)
+    return y
+
+
 cdef class ElementLoss(Op):
     """L = the reduction of w l(x, t), elementwise; x and t of one shape, weights w broadcast to it (without gradient).
 
@@ -330,8 +340,8 @@ cdef class BCEWithLogits(ElementLoss):
         return self.save((x, t if self.needs[0] else None, weight, pos_weight))
 
     cdef object value(self, object x, object t, object pos_weight):
-        positive = t * np.logaddexp(0.0, -x)
-        return (positive if pos_weight is None else pos_weight * positive) + (1.0 - t) * np.logaddexp(0.0, x)
+        positive = t * softplus(np.negative(x))
+        return (positive if pos_weight is None else pos_weight * positive) + (1.0 - t) * softplus(x)
 
     cdef object slope(self, object x, object t, object pos_weight):
         if pos_weight is None:
@@ -339,7 +349,7 @@ cdef class BCEWithLogits(ElementLoss):
         return (1.0 - t) / (1.0 + np.exp(-x)) - pos_weight * t / (1.0 + np.exp(x))
 
     cdef object target_slope(self, object x, object t, object pos_weight):
-        return -x if pos_weight is None else pos_weight * np.logaddexp(0.0, -x) - np.logaddexp(0.0, x)
+        return np.negative(x) if pos_weight is None else pos_weight * softplus(np.negative(x)) - softplus(x)
 
 
 cdef class KLDiv(ElementLoss):
