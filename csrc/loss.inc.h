@@ -73,7 +73,7 @@ INLINE vf abs_of(vf x) { return (vf)((vi)x & INT32_MAX); }
 
 /* log(1 + u) for 0 <= u <= 1.  With s = u / (2 + u), log(1 + u) = 2 artanh(s) = 2 (s + s^3/3 + s^5/5 + ...); s <= 1/3, so
  * the first term left out, s^17/17, is below 1.4e-9 of the sum. */
-INLINE vf log1p_v(vf u) {
+INLINE vf log1p_unit(vf u) {
     vf s = u / (u + 2.0f), z = s * s;
     vf p = z * (1.0f / 15.0f) + 1.0f / 13.0f;
     p = p * z + 1.0f / 11.0f;
@@ -114,7 +114,7 @@ INLINE vf huber_slope(vf x, vf t, float delta) {
 
 INLINE vf bce_value(vf x, vf t, float delta) {
     (void)delta;
-    return choose(x <= 0.0f, splat(0.0f), x) - x * t + log1p_v(exp_v(-abs_of(x)));
+    return choose(x <= 0.0f, splat(0.0f), x) - x * t + log1p_unit(exp_v(-abs_of(x)));
 }
 INLINE vf bce_slope(vf x, vf t, float delta) {
     (void)delta;

@@ -10,6 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 from ops_cases import CASES, DROPOUT_P, Case, chosen, class_weights, labels, picked, running
+from ops_cases import (
+    CASES,
+    DROPOUT_P,
+    Case,
+    class_weights,
+    element_weights,
+    labels,
+    many_labels,
+    picked,
+    running,
+)
 from ops_running import assert_near, largest, run
 
 import tinynet as tn
@@ -37,6 +48,43 @@ def cross_entropy(**options: Any) -> Callable[..., Any]:
         if given.pop("weighted", False):
             given["weight"] = t.from_numpy(class_weights(k)).to(x.dtype)
         return t.nn.functional.cross_entropy(x, t.from_numpy(labels(n, k)), **given)
+
+    return door
+
+
+def of_many_labels(name: str, **options: Any) -> Callable[..., Any]:
+    def door(t: Any, x: Any) -> Any:
+        given = dict(options)
+        if given.pop("weighted", False):
+            given["weight"] = t.from_numpy(class_weights(x.shape[min(1, x.ndim - 1)])).to(x.dtype)
+        return getattr(t.nn.functional, name)(x, t.from_numpy(np.asarray(many_labels(x))), **given)
+
+    return door
+
+
+def soft_cross_entropy(**options: Any) -> Callable[..., Any]:
+    def door(t: Any, x: Any, target: Any) -> Any:
+        given = dict(options)
+        if given.pop("weighted", False):
+            given["weight"] = t.from_numpy(class_weights(x.shape[min(1, x.ndim - 1)])).to(x.dtype)
+        return t.nn.functional.cross_entropy(x, target, **given)
+
+    return door
+
+
+def loss(name: str, **options: Any) -> Callable[..., Any]:
+    """A loss of PyTorch's with the row's weights where the options say so."""
+
+    def door(t: Any, x: Any, target: Any) -> Any:
+        given = dict(options)
+        if given.pop("weighted", False):
+            given["weight"] = t.from_numpy(element_weights(x)).to(x.dtype)
+        if given.pop("positive", False):
+            p = 2.5 if x.ndim == 0 else 0.5 + np.arange(x.shape[-1])
+            given["pos_weight"] = t.from_numpy(np.asarray(p)).to(x.dtype)
+        with warnings.catch_warnings():  # of the mean of kl_div
+            warnings.simplefilter("ignore")
+            return getattr(t.nn.functional, name)(x, target, **given)
 
     return door
 
@@ -137,6 +185,40 @@ TORCH: dict[str, Callable[..., Any]] = {
         ignore_index=1, label_smoothing=0.2, weighted=True, reduction="sum"
     ),
     "cross_entropy_2_0.2_True": cross_entropy(ignore_index=2, label_smoothing=0.2, weighted=True),
+    "many_labels": of_many_labels("cross_entropy"),
+    "many_labels_none_True": of_many_labels("cross_entropy", reduction="none", weighted=True),
+    "many_labels_sum_0": of_many_labels("cross_entropy", reduction="sum", ignore_index=0),
+    "nll_loss": of_many_labels("nll_loss"),
+    "nll_loss_sum": of_many_labels("nll_loss", reduction="sum"),
+    "nll_loss_none": of_many_labels("nll_loss", reduction="none"),
+    "nll_loss_True": of_many_labels("nll_loss", weighted=True),
+    "nll_loss_none_True_0": of_many_labels("nll_loss", reduction="none", weighted=True, ignore_index=0),
+    "soft_cross_entropy": soft_cross_entropy(),
+    "soft_cross_entropy_sum_True": soft_cross_entropy(reduction="sum", weighted=True),
+    "soft_cross_entropy_none_0.2": soft_cross_entropy(reduction="none", label_smoothing=0.2),
+    "soft_cross_entropy_mean_True_0.3": soft_cross_entropy(weighted=True, label_smoothing=0.3),
+    **{
+        row + ("" if r == "mean" else f"_{r}"): loss(name, reduction=r, **options)
+        for row, name, options in (
+            ("mse_loss", "mse_loss", {}),
+            ("l1_loss", "l1_loss", {}),
+            ("huber_loss", "huber_loss", {"delta": 0.7}),
+            ("smooth_l1_loss", "smooth_l1_loss", {"beta": 1.7}),
+            ("smooth_l1_loss_0", "smooth_l1_loss", {"beta": 0.0}),
+            ("binary_cross_entropy", "binary_cross_entropy", {}),
+            ("binary_cross_entropy_with_logits", "binary_cross_entropy_with_logits", {}),
+            ("kl_div", "kl_div", {}),
+            ("kl_div_log", "kl_div", {"log_target": True}),
+        )
+        for r in ("mean", "sum", "none")
+    },
+    "mse_loss_weighted": loss("mse_loss", weighted=True),
+    "l1_loss_weighted": loss("l1_loss", weighted=True, reduction="none"),
+    "huber_loss_weighted": loss("huber_loss", weighted=True),
+    "binary_cross_entropy_weighted": loss("binary_cross_entropy", weighted=True),
+    "bce_with_logits_weighted": loss("binary_cross_entropy_with_logits", weighted=True, reduction="sum"),
+    "bce_with_logits_pos_weight": loss("binary_cross_entropy_with_logits", positive=True),
+    "kl_div_batchmean": loss("kl_div", reduction="batchmean"),
     "bn_train": lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
     "bn_train_plain": lambda t, x: t.nn.functional.batch_norm(x, None, None, training=True),
     "bn_eval": bn_eval,
