@@ -243,6 +243,33 @@ def test_forward_must_be_defined():
         nn.Module()(1)
 
 
+def test_getting_things_by_their_dotted_names():
+    net = Net()
+    assert net.get_submodule("") is net
+    assert net.get_submodule("first.fc") is net.first.fc
+    for name, parameter in net.named_parameters():
+        assert net.get_parameter(name) is parameter
+    for name, buffer in net.named_buffers():
+        assert net.get_buffer(name) is buffer
+    net.first.fc.bias = None
+    for call, message in (
+        (
+            lambda: net.get_submodule("first.nothing"),
+            r"get_submodule: Block has no submodule 'nothing' \('first",
+        ),
+        (lambda: net.get_submodule("first.scale"), "get_submodule: Block has no submodule 'scale'"),
+        (lambda: net.get_parameter("first.offset"), "get_parameter: Block has no parameter 'offset'"),
+        (lambda: net.get_parameter("first.fc.bias"), "get_parameter: Linear has no parameter 'bias'"),
+        (lambda: net.get_parameter("x.weight"), "get_submodule: Net has no submodule 'x'"),
+        (lambda: net.get_buffer("first.scale"), "get_buffer: Block has no buffer 'scale'"),
+    ):
+        with pytest.raises(AttributeError, match=message):
+            call()
+    for getter in (net.get_submodule, net.get_parameter, net.get_buffer):
+        with pytest.raises(DTypeError, match=r"get_\w+: target must be a str; got int"):
+            getter(1)
+
+
 # ---- modes, gradients, dtype
 
 
@@ -415,6 +442,44 @@ def test_load_names_every_problem_at_once():
     state["first.scale"] = tn.tensor([1.0])
     with pytest.raises(DataError, match=r"missing keys last.weight; first.scale of shape \(1,\) where"):
         Net().load_state_dict(state)
+
+
+def test_load_reports_all_four_kinds_of_problem():
+    """Missing, unexpected, of another shape, of another dtype: all in one message, and nothing is changed."""
+    state = {name: tn.tensor(values(t) + 1) for name, t in Net().state_dict().items()}
+    del state["last.weight"], state["first.norm.bias"]
+    state["module.last.weight"] = state["more"] = tn.ones(1)
+    state["first.scale"] = tn.ones(3)
+    state["first.fc.bias"] = tn.zeros(2, dtype=tn.float64)
+    net = Net()
+    before = {name: values(t).copy() for name, t in net.state_dict().items()}
+    message = (
+        r"load_state_dict: state_dict must fit Net; got missing keys first.norm.bias, last.weight; "
+        r"unexpected keys module.last.weight, more; first.scale of shape \(3,\) where \(2,\) is expected; "
+        r"first.fc.bias of dtype float64 where float32 is expected$"
+    )
+    with pytest.raises(RuntimeError, match=message):  # the class that PyTorch raises
+        net.load_state_dict(state)
+    with pytest.raises(DataError, match=r"must fit Net; got first.scale of shape"):
+        net.load_state_dict(state, strict=False)
+    assert all(np.array_equal(values(t), before[name]) for name, t in net.state_dict().items())
+
+
+def test_load_under_a_prefix():
+    """A part of a larger state dict, its prefix cut off, fits the part of the network."""
+    net, block = Net(), Block()
+    state = net.state_dict(prefix="model.")
+    prefix = "model.first."
+    result = block.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    )
+    missing, unexpected = result
+    assert (missing, unexpected) == ([], [])
+    for name, t in block.state_dict().items():
+        assert np.array_equal(values(t), values(net.first.state_dict()[name]))
+    result = block.load_state_dict(state, strict=False)
+    assert result.missing_keys == list(block.state_dict())
+    assert result.unexpected_keys == list(state)
 
 
 def test_load_kind_errors():

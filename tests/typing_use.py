@@ -299,6 +299,23 @@ def functions() -> None:
         + F.dropout(x, 0.5, True)
     )
     t = F.cross_entropy(x, tn.tensor([0, 1, 2, 0]), tn.ones(3), None, -100, None, "mean", 0.1)
+    labels, p = tn.tensor([0, 1, 2, 0]), F.softmax(x, 1)
+    t = F.cross_entropy(x, p, label_smoothing=0.1) + F.nll_loss(F.log_softmax(x, 1), labels, tn.ones(3))
+    t = F.mse_loss(x, p, weight=tn.ones(3)) + F.l1_loss(x, p) + F.smooth_l1_loss(x, p, beta=0.5)
+    t = F.huber_loss(x, p, "sum", 0.5) + F.kl_div(x, p, reduction="batchmean", log_target=True)
+    t = F.binary_cross_entropy(p, p) + F.binary_cross_entropy_with_logits(x, p, pos_weight=tn.ones(3))
+    t = F.one_hot(labels, num_classes=3)
+    modules: list[nn.Module] = [
+        nn.NLLLoss(ignore_index=1),
+        nn.MSELoss(reduction="sum"),
+        nn.L1Loss(),
+        nn.SmoothL1Loss(beta=0.5),
+        nn.HuberLoss("none", 2.0),
+        nn.BCELoss(tn.ones(3)),
+        nn.BCEWithLogitsLoss(pos_weight=tn.ones(3)),
+        nn.KLDivLoss(log_target=True),
+    ]
+    assert modules
     t = F.batch_norm(x, tn.zeros(3), tn.ones(3), None, None, training=True, momentum=0.1, eps=1e-5)
 
 
@@ -346,6 +363,28 @@ def modules_and_training(folder: Path) -> None:
     part: nn.Sequential = mlp[1:]
     b = bool(names) and bool(statistics) and weight.is_leaf and first is not part
     assert io.save is tn.save
+    layers = nn.ModuleList([first]).append(nn.ReLU()) + nn.ModuleList([nn.Tanh()])
+    layers.insert(0, layers.pop())
+    some: nn.ModuleList = layers[1:]
+    sequence: nn.Sequential = nn.Sequential(*some).insert(0, nn.Identity()) + part
+    named = nn.ModuleDict({"a": nn.ReLU()})
+    named.update({"b": sequence})
+    keys: list[str] = [*named, *named.keys(), *dict(named.items())]
+    more = nn.ParameterList([tn.ones(2), np.ones(3)]).append(weight)
+    one: nn.Parameter = more[0]
+    scales = nn.ParameterDict({"a": one})
+    one = scales["a"]
+    anything: Any = net.get_submodule("hidden")
+    one = net.get_parameter("hidden.weight")
+    t = net.get_buffer("norm.running_mean")
+    assert keys
+    assert anything
+    t = nn.utils.clip_grad_norm_(net.parameters(), 1.0, norm_type=2.0, error_if_nonfinite=True)
+    t = nn.utils.get_total_norm([t])
+    nn.utils.clip_grads_with_norm_(net.parameters(), 1.0, t)
+    nn.utils.clip_grad_value_(weight, 0.5)
+    t = nn.utils.parameters_to_vector(net.parameters())
+    nn.utils.vector_to_parameters(t, net.parameters())
     digits: data.ImageDataset = data.Digits(train=False)
     assert len(digits) > 0
 

@@ -92,7 +92,8 @@ class ParameterDict(Module):
     Parameters
     ----------
     parameters : mapping of str to Parameter, Tensor or numpy.ndarray, or iterable of pairs, optional
-        What is not a `Parameter` is made one, sharing its memory.
+        What is not a `Parameter` is made one, sharing its memory.  A plain dict keeps its order (PyTorch
+        sorts its keys).
 
     Raises
     ------

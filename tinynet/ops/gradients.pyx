@@ -7,6 +7,7 @@ is written in place raises the version of its block.
 """
 
 from cython.parallel cimport prange
+from libc.math cimport pow, sqrt
 from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
 
 from tinynet.ops.checks cimport quiet
@@ -61,7 +62,9 @@ def total_norm(list arrays, double p):
                 total += np.add.reduce(np.abs(x), axis=None, dtype=np.float64)
             else:
                 total += np.add.reduce(np.abs(x, dtype=np.float64) ** p, axis=None)
-    return total if p == 1.0 or p == float("inf") else total ** (1.0 / p)
+    if p == 1.0 or p == float("inf"):
+        return total
+    return sqrt(total) if p == 2.0 else pow(total, 1.0 / p)
 
 
 cdef int check_writable(list arrays) except -1:
