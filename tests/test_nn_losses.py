@@ -16,6 +16,7 @@ import tinynet as tn
 from tinynet import nn
 from tinynet.errors import GraphError
 from tinynet.nn import functional as F
+from tinynet.ops import kernels
 
 FLOATS = [np.float32, np.float64]
 REDUCTIONS = ["mean", "sum", "none"]
@@ -107,6 +108,48 @@ def test_any_shape(name, shape, seed, reduction):
     for single, double in zip(*results, strict=True):
         size = max(1.0, float(np.abs(double).max()))
         np.testing.assert_allclose(single, double, rtol=2e-6, atol=2e-6 * size)
+
+
+@pytest.fixture(params=kernels.available())
+def isa(request):
+    """The kernels of each instruction set that this CPU has."""
+    former = kernels.chosen()
+    kernels._select(request.param)
+    yield request.param
+    kernels._select(former)
+
+
+def test_every_length_by_every_instruction_set(isa, rng):
+    """What lies beside the operands in memory does not count: values, slopes, norms at the edges of vectors."""
+
+    def amid_nan(a):
+        whole = np.full(a.size + 64, np.nan, np.float32)
+        whole[32 : 32 + a.size] = a.ravel()
+        return whole[32 : 32 + a.size].reshape(a.shape)
+
+    for n in (*range(1, 36), 8191, 8193, 20001):
+        for name, (_, door, equation, _) in ELEMENTWISE.items():
+            x, t = (amid_nan(a) for a in operands(name, (n,), np.float32, rng))
+            a = tn.from_numpy(x).requires_grad_()
+            y = door(a, tn.from_numpy(t), reduction="sum")
+            exact = equation(x.astype(np.float64), t.astype(np.float64)).sum()
+            np.testing.assert_allclose(values(y), exact, rtol=3e-6, atol=1e-6, err_msg=f"{name} of {n}")
+            y.backward()
+            b = tn.tensor(x, dtype=np.float64, requires_grad=True)
+            door(b, tn.tensor(t, dtype=np.float64), reduction="sum").backward()
+            np.testing.assert_allclose(values(a.grad), values(b.grad), rtol=1e-5, atol=1e-6, err_msg=name)
+        norm = nn.utils.get_total_norm(tn.from_numpy(x)).item()
+        np.testing.assert_allclose(norm, np.linalg.norm(x.astype(np.float64)), rtol=1e-6)
+    for k in range(1, 36):
+        x, t = (amid_nan(rng.uniform(0.1, 0.9, (3, k))) for _ in range(2))
+        logp = special.log_softmax(x.astype(np.float64), 1)
+        a, b = tn.from_numpy(x).requires_grad_(), tn.from_numpy(t).requires_grad_()
+        y = F.cross_entropy(a, b, reduction="none")
+        np.testing.assert_allclose(values(y), -(t * logp).sum(1), rtol=1e-5, atol=1e-6)
+        y.sum().backward()
+        expected = np.exp(logp) * t.sum(1, keepdims=True) - t
+        np.testing.assert_allclose(values(a.grad), expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(values(b.grad), -logp, rtol=1e-5, atol=1e-6)
 
 
 @each_loss

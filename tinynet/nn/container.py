@@ -280,7 +280,7 @@ class ModuleDict(Module):
             delattr(self, key)
 
     def pop(self, key: str) -> Module:
-        """Remove the module of that name and return it; KeyError if there is none."""
+        """Remove the module named `key` and return it; KeyError if there is none."""
         module: Module = self._modules[key]
         delattr(self, key)
         return module

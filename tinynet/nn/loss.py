@@ -87,7 +87,10 @@ class CrossEntropyLoss(_Loss):
 class NLLLoss(_Loss):
     """Negative log-likelihood of class labels under log-probabilities; see `functional.nll_loss`.
 
-    Parameters and errors are those of `CrossEntropyLoss`, without label smoothing.
+    Parameters
+    ----------
+    weight, size_average, ignore_index, reduce, reduction
+        As for `CrossEntropyLoss`, as are the errors.
 
     Examples
     --------
@@ -140,7 +143,12 @@ class MSELoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """Absolute error of tensors of one shape; see `functional.l1_loss`.  Parameters are those of `MSELoss`.
+    """Absolute error of tensors of one shape; see `functional.l1_loss`.
+
+    Parameters
+    ----------
+    size_average, reduce, reduction
+        As for `MSELoss`.
 
     Examples
     --------
@@ -158,9 +166,14 @@ class L1Loss(_Loss):
 
 
 class SmoothL1Loss(_Loss):
-    """Squared error below `beta` (0 or more), absolute error above; see `functional.smooth_l1_loss`.
+    """Squared error below `beta`, absolute error above; see `functional.smooth_l1_loss`.
 
-    The other parameters are those of `MSELoss`.
+    Parameters
+    ----------
+    size_average, reduce, reduction
+        As for `MSELoss`.
+    beta : float, default 1.0
+        0 or more.
 
     Examples
     --------
@@ -181,9 +194,13 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Squared error below `delta` (above 0), absolute error above; see `functional.huber_loss`.
+    """Squared error below `delta`, absolute error above; see `functional.huber_loss`.
 
-    `reduction` is that of `MSELoss`.
+    Parameters
+    ----------
+    reduction : {'mean', 'sum', 'none'}, default 'mean'
+    delta : float, default 1.0
+        Above 0.
 
     Examples
     --------
@@ -204,7 +221,12 @@ class HuberLoss(_Loss):
 class BCELoss(_Loss):
     """Binary cross-entropy of probabilities; see `functional.binary_cross_entropy`.
 
-    `weight`, a buffer, broadcasts to the shape of the input; the other parameters are those of `MSELoss`.
+    Parameters
+    ----------
+    weight : Tensor, optional
+        A buffer that broadcasts to the shape of the input.
+    size_average, reduce, reduction
+        As for `MSELoss`.
 
     Examples
     --------
@@ -233,8 +255,12 @@ class BCELoss(_Loss):
 class BCEWithLogitsLoss(_Loss):
     """Binary cross-entropy of logits; see `functional.binary_cross_entropy_with_logits`.
 
-    `weight` and `pos_weight` are buffers and broadcast to the shape of the input; the other parameters are
-    those of `MSELoss`.
+    Parameters
+    ----------
+    weight, pos_weight : Tensor, optional
+        Buffers that broadcast to the shape of the input: weights of the elements and of the positive class.
+    size_average, reduce, reduction
+        As for `MSELoss`.
 
     Examples
     --------
@@ -268,7 +294,13 @@ class BCEWithLogitsLoss(_Loss):
 class KLDivLoss(_Loss):
     """Kullback-Leibler divergence of log-probabilities from a target; see `functional.kl_div`.
 
-    `reduction` may also be 'batchmean'; `log_target` says that the target holds logarithms, too.
+    Parameters
+    ----------
+    size_average, reduce : None
+        As for `MSELoss`.
+    reduction : {'mean', 'batchmean', 'sum', 'none'}, default 'mean'
+    log_target : bool, default False
+        Whether the target holds logarithms, too.
 
     Examples
     --------

@@ -64,12 +64,12 @@ class ParameterList(Module):
         setattr(self, name, _parameter("ParameterList", value))
 
     def append(self, value: Any) -> ParameterList:
-        """Add a parameter at the end; return this list."""
+        """Add the parameter `value` at the end; return this list."""
         self.register_parameter(str(len(self)), _parameter("ParameterList.append", value))
         return self
 
     def extend(self, values: Iterable[Any]) -> ParameterList:
-        """Append several parameters; return this list."""
+        """Append all of `values`; return this list."""
         if isinstance(values, (Tensor, np.ndarray)):
             raise DTypeError(
                 f"ParameterList.extend: values must be an iterable of parameters; got {type(values).__name__}"
@@ -141,13 +141,13 @@ class ParameterDict(Module):
             delattr(self, key)
 
     def pop(self, key: str) -> Parameter:
-        """Remove the parameter of that name and return it; KeyError if there is none."""
+        """Remove the parameter named `key` and return it; KeyError if there is none."""
         parameter = self[key]
         delattr(self, key)
         return parameter
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The parameter of that name, or `default`."""
+        """The parameter named `key`, or `default`."""
         parameter = self._parameters.get(key)
         return default if parameter is None else parameter
 

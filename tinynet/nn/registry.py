@@ -50,7 +50,7 @@ class Registry:
         self.__dict__[name] = value
 
     def get_submodule(self, target: str) -> Any:
-        """The module of that dotted name, as `named_modules` gives it; "" is this module itself.
+        """The module of the dotted name `target`, as in `named_modules`; "" is this module itself.
 
         Raises
         ------
@@ -70,12 +70,12 @@ class Registry:
         return module
 
     def get_parameter(self, target: str) -> Parameter:
-        """The parameter of that dotted name, as in `named_parameters`; AttributeError if there is none."""
+        """The parameter of the dotted name `target`; AttributeError if there is none."""
         found: Parameter = self._get_tensor("get_parameter", "_parameters", target)
         return found
 
     def get_buffer(self, target: str) -> Tensor:
-        """The buffer of that dotted name, as in `named_buffers`; AttributeError if there is none."""
+        """The buffer of the dotted name `target`; AttributeError if there is none."""
         found: Tensor = self._get_tensor("get_buffer", "_buffers", target)
         return found
 

@@ -7,18 +7,16 @@ stand there.
 from __future__ import annotations
 
 from tinynet.nn.functional.activation import log_softmax, relu, sigmoid, softmax, tanh
+from tinynet.nn.functional.classification import cross_entropy, nll_loss, one_hot
 from tinynet.nn.functional.dropout import dropout
 from tinynet.nn.functional.linear import linear
 from tinynet.nn.functional.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    cross_entropy,
     huber_loss,
     kl_div,
     l1_loss,
     mse_loss,
-    nll_loss,
-    one_hot,
     smooth_l1_loss,
 )
 from tinynet.nn.functional.normalization import batch_norm

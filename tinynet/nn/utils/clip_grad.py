@@ -74,7 +74,13 @@ def clip_grads_with_norm_(
 ) -> None:
     """Scale the gradients in place by ``min(1, max_norm / (total_norm + 1e-6))``.
 
-    With `get_total_norm` this is what `clip_grad_norm_` does; parameters and errors are the same.
+    With `get_total_norm` this is what `clip_grad_norm_` does.
+
+    Parameters
+    ----------
+    parameters, max_norm, foreach
+        As for `clip_grad_norm_`, as are the errors.
+    total_norm : Tensor, shape ()
 
     Examples
     --------
@@ -135,7 +141,12 @@ def get_total_norm(
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: None = None) -> None:
     """Hold every element of the gradients in [-clip_value, clip_value], in place; NaN stays.
 
-    Parameters and errors are those of `clip_grad_norm_`; `clip_value` is at least 0.
+    Parameters
+    ----------
+    parameters, foreach
+        As for `clip_grad_norm_`, as are the errors.
+    clip_value : float
+        At least 0.
 
     Examples
     --------
