@@ -120,7 +120,7 @@ def isa(request):
 
 
 def test_every_length_by_every_instruction_set(isa, rng):
-    """What lies beside the operands in memory does not count: values, slopes, norms at the edges of vectors."""
+    """What lies beside the operands does not count: values, slopes and norms at the edges of vectors."""
 
     def amid_nan(a):
         whole = np.full(a.size + 64, np.nan, np.float32)

@@ -53,7 +53,7 @@ def z(*shape, dtype="f4"):
         (
             lambda: F.smooth_l1_loss(z(2), z(2), beta=-1.0),
             ArgumentError,
-            "smooth_l1_loss: beta must be a finite number > 0; got -1.0",
+            "smooth_l1_loss: beta must be a finite number >= 0; got -1.0",
         ),
         (
             lambda: F.huber_loss(z(2), z(2), delta=0),

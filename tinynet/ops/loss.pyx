@@ -289,7 +289,7 @@ cdef class SmoothL1Loss(HuberLoss):
         ElementLoss.__init__(self, reduction)
         self.delta = beta
         if not 0.0 < self.delta < float("inf"):
-            raise ArgumentError(f"smooth_l1_loss: beta must be a finite number > 0; got {beta!r}")
+            raise ArgumentError(f"smooth_l1_loss: beta must be a finite number >= 0; got {beta!r}")
         self.factor = 1.0 / self.delta
 
     @property
