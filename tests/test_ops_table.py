@@ -208,6 +208,12 @@ def test_gradients_of_any_shape(n: int, c: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for name, shapes in {
         "mul": ((n, c), (c,)),
+        "div": ((n, c), (c,)),
+        "pow": ((n, 1), (c,)),
+        "remainder": ((c,), (n, c)),
+        "where": ((n, 1), (c,)),
+        "erf": ((n, c),),
+        "rsqrt": ((n, c),),
         "linear": ((n, c), (k, c), (k,)),
         "matmul": ((n, c), (c, k)),
         "matmul_T": ((c, n), (k, c)),

@@ -228,6 +228,9 @@ def test_weak_numbers_and_promotion():
     assert (7 % tn.tensor([2, -2])).tolist() == [1, -1]
     assert n.equal(tn.tensor([1.0, 5.0]))
     assert not n.equal(tn.tensor([[1, 5]]))
+    array = np.ones(2, np.float32)
+    for y in (x.add(array, alpha=np.float64(2)), x.sub(1, alpha=np.int64(2)), x.add(array, alpha=2.5)):
+        assert y.dtype == np.float32
     for call in (
         lambda: x.maximum(d),
         lambda: x.where(x > 1, d),

@@ -105,7 +105,9 @@ cdef object times(str op, Variable t, object other, object alpha):
         raise DTypeError(f"{op}: alpha must be a number; got {alpha!r}")
     if not isinstance(other, (Variable, np.ndarray, *NUMBERS)):
         raise DTypeError(f"{op}: other must be a Tensor or a number; got {type(other).__name__}")
-    if isinstance(alpha, (float, np.floating)) and t.dtype.kind != "f" and np.asarray(
+    if isinstance(alpha, np.generic):
+        alpha = alpha.item()             # NumPy's numbers are not weak beside arrays
+    if isinstance(alpha, float) and t.dtype.kind != "f" and np.asarray(
             values(<Variable>other) if isinstance(other, Variable) else other).dtype.kind != "f":
         raise ArgumentError(f"{op}: alpha must be an integer for integer tensors; got {alpha!r}")
     return alpha * other

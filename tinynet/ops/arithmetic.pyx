@@ -74,12 +74,11 @@ cdef int step(ndarray x, ndarray y) noexcept:
     cdef Py_ssize_t n = PyArray_SIZE(x)
     cdef const float* px = <const float*>PyArray_DATA(x)
     cdef const float* py = <const float*>PyArray_DATA(y)
-    cdef bint one = PyArray_NDIM(x) == 0
-    if not one and not same_layout(x, y):
+    if n != 1 and not same_layout(x, y):
         return -1
     if px < py + PyArray_SIZE(y) and py < px + n and (px != py or n != PyArray_SIZE(y)):
         return -1
-    return 0 if one else 1
+    return 0 if n == 1 else 1
 
 
 cdef bint combine(combine_t f, ndarray y, ndarray a, ndarray b) noexcept:
