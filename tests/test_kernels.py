@@ -19,7 +19,7 @@ from tinynet.nn import functional as F
 from tinynet.ops import kernels
 from tinynet.ops.dropout import philox_u32
 from tinynet.ops.normalization import batch_statistics
-from tinynet.ops.update import sgd
+from tinynet.ops.update import adagrad, adam, sgd
 
 EPS = float(np.finfo(np.float32).eps)
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
@@ -225,6 +225,72 @@ def test_sgd_at_every_length(
             assert_near(v, exact_v, EPS, 4.0, 1.0 + np.abs(exact_v), f"v of {n}")
 
 
+@pytest.mark.parametrize("beta1", [0.9, 0.3])
+@pytest.mark.parametrize(
+    ("amsgrad", "maximize", "decoupled"),
+    [(False, False, False), (True, True, False), (True, False, True), (False, False, True)],
+)
+def test_adam_at_every_length(
+    beta1: float, amsgrad: bool, maximize: bool, decoupled: bool, isa: str, rng: np.random.Generator
+) -> None:
+    for n in (*range(1, 36), 8191, 8192, 8193):
+        w, a, g = (single(rng, n) for _ in range(3))
+        s, top = np.abs(single(rng, n)), np.abs(single(rng, n))
+        exact_w, exact_a, exact_s, exact_top = (x.astype(np.float64) for x in (w, a, s, top))
+        d = (-g if maximize else g) + (0.0 if decoupled else 0.01 * exact_w)
+        exact_a = beta1 * exact_a + (1 - beta1) * d
+        exact_s = 0.75 * exact_s + 0.25 * d * d
+        exact_top = np.maximum(exact_top, exact_s)
+        root = np.sqrt((exact_top if amsgrad else exact_s) / (1 - 0.75**3))
+        step = 0.1 * exact_a / (1 - beta1**3) / (root + 1e-3)
+        exact_w = (1 - 0.1 * 0.01 if decoupled else 1) * exact_w - step
+        largest = [top] if amsgrad else []
+        adam([w], [g], [a], [s], largest, [3], 0.1, beta1, 0.75, 1e-3, 0.01, maximize, decoupled)
+        assert_near(a, exact_a, EPS, 4.0, 1.0 + np.abs(exact_a), f"a of {n}")
+        assert_near(s, exact_s, EPS, 8.0, 1.0 + exact_s, f"s of {n}")
+        assert_near(w, exact_w, EPS, 8.0, 1.0 + np.abs(exact_w) + np.abs(step) / (root + 1e-3), f"w of {n}")
+        if amsgrad:
+            assert_near(top, exact_top, EPS, 8.0, 1.0 + exact_top, f"top of {n}")
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+def test_adagrad_at_every_length(maximize: bool, isa: str, rng: np.random.Generator) -> None:
+    for n in (*range(1, 36), 8191, 8192, 8193):
+        w, s, g = single(rng, n), np.abs(single(rng, n)), single(rng, n)
+        exact_w, exact_s = w.astype(np.float64), s.astype(np.float64)
+        d = (-g if maximize else g) + 0.01 * exact_w
+        exact_s = exact_s + d * d
+        exact_w = exact_w - 0.1 / (1 + 2 * 0.5) * d / (np.sqrt(exact_s) + 1e-3)
+        adagrad([w], [g], [s], [3], 0.1, 0.5, 0.01, 1e-3, maximize)
+        assert_near(s, exact_s, EPS, 8.0, 1.0 + exact_s, f"s of {n}")
+        assert_near(w, exact_w, EPS, 8.0, 1.0 + np.abs(exact_w), f"w of {n}")
+
+
+def test_updates_agree_with_scalar(isa: str, rng: np.random.Generator) -> None:
+    """Values that are not finite, 0 and infinite weights: as the plain C kernels have them."""
+    odd = np.asarray([0.0, -0.0, 1.0, -1.0, 1e30, -1e30, 1e-30, np.inf, -np.inf, np.nan], np.float32)
+    w, g = (np.ascontiguousarray(x) for x in np.meshgrid(odd, odd))
+    a = rng.permutation(w.ravel()).reshape(w.shape)
+
+    def steps() -> list[Array]:
+        found: list[Array] = []
+        for decay in (0.0, 0.5):
+            weights, state = [w.copy() for _ in range(4)], [np.abs(a) for _ in range(6)]
+            sgd(weights[:1], [g], [a.copy()], [False], 0.1, 0.9, 0.0, decay, True, False)
+            for top in ([], [state[2]]):
+                x = weights[1 + len(top)]
+                s = state[len(top)]
+                adam([x], [g], [a.copy()], [s], top, [2], 0.1, 0.9, 0.99, 1e-8, decay, False, False)
+            adagrad(weights[3:], [g], state[3:4], [2], 0.1, 0.0, decay, 1e-10, False)
+            found += [*weights, *state]
+        return found
+
+    with np.errstate(all="ignore"):
+        results, expected = steps(), by_scalar(steps)
+    for x, y in zip(results, expected, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-30)
+
+
 # ---- nothing outside the arrays is touched --------------------------------------------------------
 
 
@@ -244,6 +310,9 @@ def assert_guards(whole: Array) -> None:
 def test_neighbours_stay(n: int, isa: str, rng: np.random.Generator) -> None:
     (w, whole_w), (v, whole_v), (g, whole_g) = (guarded(rng, n) for _ in range(3))
     sgd([w], [g], [v], [False], 0.1, 0.9, 0.0, 0.01, True, False)
+    (s, whole_s), (top, whole_top) = (guarded(rng, n) for _ in range(2))
+    adam([w], [g], [v], [s], [top], [1], 0.1, 0.9, 0.99, 1e-8, 0.01, False, False)
+    adagrad([w], [g], [s], [1], 0.1, 0.0, 0.01, 1e-8, False)
     (mean, whole_mean), (var, whole_var) = (guarded(rng, n) for _ in range(2))
     (x, whole_x), before = guarded(rng, 5 * n), mean.copy()
     t = tn.from_numpy(x.reshape(5, n))
@@ -254,7 +323,7 @@ def test_neighbours_stay(n: int, isa: str, rng: np.random.Generator) -> None:
     leaf = tn.from_numpy(w).requires_grad_()
     leaf.grad = tn.from_numpy(g)
     (leaf * 2.0).backward(tn.ones(n))  # added to the gradient in place
-    for whole in (whole_w, whole_v, whole_g, whole_mean, whole_var, whole_x):
+    for whole in (whole_w, whole_v, whole_g, whole_s, whole_top, whole_mean, whole_var, whole_x):
         assert_guards(whole)
 
 
@@ -264,7 +333,7 @@ import numpy as np
 import tinynet as tn
 from tinynet.nn import functional as F
 from tinynet.ops import kernels
-from tinynet.ops.update import sgd
+from tinynet.ops.update import adagrad, adam, sgd
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -298,6 +367,9 @@ for isa in kernels.available():
         loss.backward()
         d, v = at_the_edge(n, n).numpy(), at_the_edge(n, n).numpy()
         sgd([w.detach().numpy()], [d], [v], [False], 0.1, 0.9, 0, 0, True, False)
+        s, top = at_the_edge(n, n).numpy(), at_the_edge(n, n).numpy()
+        adam([w.detach().numpy()], [d], [v], [s], [top], [1], 0.1, 0.9, 0.99, 1e-8, 0, False, False)
+        adagrad([w.detach().numpy()], [d], [s], [1], 0.1, 0, 0, 1e-8, False)
 print("fine")
 """
 

@@ -22,7 +22,8 @@ from tinynet.ops import blas, kernels, memory, threads
 from tinynet.ops.activation import ReLU
 from tinynet.ops.dropout import philox_u32
 from tinynet.ops.normalization import batch_statistics
-from tinynet.ops.update import sgd
+from tinynet.ops.update import adagrad, adam, sgd
+from tinynet.optim import lr_scheduler
 
 t: tn.Tensor
 n: int
@@ -436,6 +437,46 @@ def loading() -> None:
     state: dict[str, Any] = loader.state_dict()
     loader.load_state_dict(state)
     n = len(loader) + len(list(data.DataLoader(numbers, None, collate_fn=data.default_convert)))
+def optimisers_and_schedulers() -> None:
+    global f, n
+    w = nn.Parameter(np.ones(2))
+    makers: list[Callable[[], optim.Optimizer]] = [
+        lambda: optim.Adam([w], betas=(0.9, 0.99), amsgrad=True, decoupled_weight_decay=True),
+        lambda: optim.AdamW([w], 1e-3, weight_decay=0.1),
+        lambda: optim.Adagrad([w], lr_decay=0.1, initial_accumulator_value=0.5),
+    ]
+    for make in makers:
+        optimizer = make()
+        with optimizer.register_step_pre_hook(lambda *args: None):
+            optimizer.register_step_post_hook(lambda *args: None).remove()
+            optimizer.step(lambda: w.sum())
+        optimizer.load_state_dict(optimizer.state_dict())
+        kept: dict[str, Any] = optimizer.state[w]
+        assert kept
+    sgd_ = optim.SGD([w], lr=1.0, momentum=0.9)
+    schedulers: list[lr_scheduler.LRScheduler] = [
+        lr_scheduler.LambdaLR(sgd_, lambda epoch: 0.5**epoch),
+        lr_scheduler.MultiplicativeLR(sgd_, [lambda epoch: 0.5]),
+        lr_scheduler.StepLR(sgd_, 2, gamma=0.5),
+        lr_scheduler.MultiStepLR(sgd_, [1, 2]),
+        lr_scheduler.ConstantLR(sgd_, 0.5),
+        lr_scheduler.LinearLR(sgd_, 0.5, total_iters=3),
+        lr_scheduler.ExponentialLR(sgd_, 0.9),
+        lr_scheduler.PolynomialLR(sgd_, 20, power=2.0),
+        lr_scheduler.CosineAnnealingLR(sgd_, 10),
+        lr_scheduler.CosineAnnealingWarmRestarts(sgd_, 10, T_mult=2),
+        lr_scheduler.OneCycleLR(sgd_, [1.0], epochs=2, steps_per_epoch=5, three_phase=True),
+        lr_scheduler.CyclicLR(sgd_, 0.1, 1.0, 5, mode="triangular2"),
+    ]
+    for scheduler in schedulers:
+        scheduler.step()
+        scheduler.load_state_dict(scheduler.state_dict())
+        f, n = scheduler.get_last_lr()[0], scheduler.last_epoch
+    lr_scheduler.ChainedScheduler(schedulers[:2]).step()
+    lr_scheduler.SequentialLR(sgd_, schedulers[2:4], milestones=[3]).step()
+    plateau = lr_scheduler.ReduceLROnPlateau(sgd_, "max", patience=2)
+    plateau.step(w.sum())
+    assert not plateau.in_cooldown
 
 
 def the_rest() -> None:
@@ -464,6 +505,9 @@ def the_rest() -> None:
     mean, variance, count = batch_statistics(np.ones((4, 2)) + bits.reshape(4, 2))
     a, n = mean + variance, count
     sgd([np.ones(2)], [np.ones(2)], [], [True], 0.1, 0.0, 0.0, 0.0, False, False)
+    weights: list[NDArray[Any]] = [np.ones(2)]
+    adam(weights, [np.ones(2)], [np.ones(2)], [np.ones(2)], [], [1], 0.1, 0.9, 0.99, 1e-8, 0.0, False, True)
+    adagrad(weights, [np.ones(2)], [np.ones(2)], [1], 0.1, 0.0, 0.0, 1e-8, False)
     failed: tuple[type[errors.TinynetError], ...] = (
         errors.ShapeError,
         errors.ArgumentError,

@@ -2,12 +2,12 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-Arrays: TypeAlias = list[NDArray[Any]]
+_Arrays: TypeAlias = list[NDArray[Any]]
 
 def sgd(
-    params: Arrays,
-    grads: Arrays,
-    buffers: Arrays,
+    params: _Arrays,
+    grads: _Arrays,
+    buffers: _Arrays,
     first: list[bool],
     lr: float,
     momentum: float,
@@ -17,11 +17,11 @@ def sgd(
     maximize: bool,
 ) -> None: ...
 def adam(
-    params: Arrays,
-    grads: Arrays,
-    averages: Arrays,
-    squares: Arrays,
-    largest: Arrays,
+    params: _Arrays,
+    grads: _Arrays,
+    averages: _Arrays,
+    squares: _Arrays,
+    largest: _Arrays,
     steps: list[float],
     lr: float,
     beta1: float,
@@ -32,9 +32,9 @@ def adam(
     decoupled: bool,
 ) -> None: ...
 def adagrad(
-    params: Arrays,
-    grads: Arrays,
-    sums: Arrays,
+    params: _Arrays,
+    grads: _Arrays,
+    sums: _Arrays,
     steps: list[float],
     lr: float,
     lr_decay: float,
