@@ -440,6 +440,7 @@ def loading() -> None:
 def optimisers_and_schedulers() -> None:
     global f, n
     w = nn.Parameter(np.ones(2))
+    w.grad = tn.tensor(np.ones(2))
     makers: list[Callable[[], optim.Optimizer]] = [
         lambda: optim.Adam([w], betas=(0.9, 0.99), amsgrad=True, decoupled_weight_decay=True),
         lambda: optim.AdamW([w], 1e-3, weight_decay=0.1),
