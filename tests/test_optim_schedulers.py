@@ -140,6 +140,17 @@ def test_initial_rates_are_kept_and_go_on():
     assert resumed.last_epoch == scheduler.last_epoch + 1
 
 
+def test_restarts_resumed_by_last_epoch_are_in_their_period():
+    scheduler = lr_scheduler.CosineAnnealingWarmRestarts(optimizer_of(1.0), 3, 2)
+    for done in range(40):
+        other = optimizer_of(1.0)
+        other.param_groups[0]["initial_lr"] = 1.0
+        resumed = lr_scheduler.CosineAnnealingWarmRestarts(other, 3, 2, last_epoch=done)
+        scheduler.step()
+        assert resumed.get_last_lr() == scheduler.get_last_lr()
+        assert (resumed.T_cur, resumed.T_i) == (scheduler.T_cur, scheduler.T_i)
+
+
 def test_groups_added_later():
     optimizer = optimizer_of(1.0)
     relative, absolute = lr_scheduler.StepLR(optimizer, 1, 0.5), lr_scheduler.LambdaLR(optimizer, half_then)

@@ -104,6 +104,27 @@ def test_steps_to_an_epoch_equal_pytorch(name, options):
         np.testing.assert_allclose(a.get_last_lr(), b.get_last_lr(), rtol=1e-12, atol=1e-14)
 
 
+@each_schedule
+def test_resuming_by_last_epoch_equals_pytorch(name, options):
+    """The constructor with `last_epoch`, on an optimiser that has loaded its groups."""
+    import torch
+
+    if "T_mult" in options:
+        pytest.skip("PyTorch loses the period")
+
+    found = []
+    for library in (tn, torch):
+        optimizer = optimizer_of(0.4, 0.05, momentum=0.9, library=library)
+        trajectory(built(name, options, optimizer, library), optimizer, 12)
+        resumed = optimizer_of(0.4, 0.05, momentum=0.9, library=library)
+        resumed.load_state_dict(optimizer.state_dict())
+        scheduler = built(name, {**options, "last_epoch": 12}, resumed, library)
+        found.append((trajectory(scheduler, resumed, 40), scheduler.last_epoch))
+    (ours, epoch), (theirs, wanted) = found
+    assert epoch == wanted
+    assert_equal_values(ours, theirs)
+
+
 def test_signatures_equal_pytorch():
     import inspect
 

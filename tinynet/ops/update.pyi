@@ -1,12 +1,20 @@
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 _Arrays: TypeAlias = list[NDArray[Any]]
 
+@disjoint_base
 class Rule: ...
+
+@disjoint_base
 class Sgd(Rule): ...
+
+@disjoint_base
 class Adam(Rule): ...
+
+@disjoint_base
 class Adagrad(Rule): ...
 
 def sgd(

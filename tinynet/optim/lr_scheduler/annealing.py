@@ -85,7 +85,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     eta_min : float, default 0
         The smallest rate.
     last_epoch : int, default -1
-        See `LRScheduler`.
+        See `LRScheduler`.  The period that it lies in is found, which the constructor of PyTorch does not do.
 
     Examples
     --------
@@ -102,16 +102,25 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
         name = "CosineAnnealingWarmRestarts"
-        self.T_0 = self.T_i = _check.integer(name, "T_0", T_0, 1)
+        self.T_0 = _check.integer(name, "T_0", T_0, 1)
         self.T_mult = _check.integer(name, "T_mult", T_mult, 1)
         self.eta_min = _check.real(name, "eta_min", eta_min)
-        self.T_cur: float = last_epoch
+        self._find(_check.integer(name, "last_epoch", last_epoch, -1))
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
         """See `LRScheduler.get_lr`."""
         share = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
+
+    def _find(self, epoch: float) -> None:
+        """Set the period that `epoch` lies in, and the place within it."""
+        self.T_cur, self.T_i = epoch, self.T_0
+        if self.T_mult == 1 and epoch >= 0:
+            self.T_cur %= self.T_0
+        while self.T_cur >= self.T_i:
+            self.T_cur -= self.T_i
+            self.T_i *= self.T_mult
 
     def step(self, epoch: float | None = None) -> None:
         """Set the rates of the next epoch.
@@ -131,11 +140,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
                 self.T_i *= self.T_mult
         else:
             _check.real("CosineAnnealingWarmRestarts.step", "epoch", epoch, 0)
-            self.T_cur, self.T_i = epoch, self.T_0
-            if self.T_mult == 1:
-                self.T_cur %= self.T_0
-            while self.T_cur >= self.T_i:
-                self.T_cur -= self.T_i
-                self.T_i *= self.T_mult
+            self._find(epoch)
         self.last_epoch = math.floor(epoch)
         self._set(self.get_lr())
