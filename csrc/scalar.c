@@ -350,6 +350,23 @@ static void adam_f32(float *w, float *a, float *s, float *top, const float *g, p
     }
 }
 
+static void rmsprop_f32(float *w, float *s, float *a, float *v, const float *g, ptrdiff_t n, float lr, float alpha,
+                        float r, float eps, float mu, float decay, float sign) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float d = pull(g[i], w[i], decay, sign);
+        s[i] = alpha * s[i] + r * (d * d);
+        float q = s[i];
+        if (a) {
+            a[i] = r < 0.5f ? a[i] + r * (d - a[i]) : d - (1.0f - r) * (d - a[i]);
+            q -= a[i] * a[i];
+            if (q < 0.0f) q = 0.0f;
+        }
+        float step = d / (sqrtf(q) + eps);
+        if (v) step = v[i] = mu * v[i] + step;
+        w[i] -= lr * step;
+    }
+}
+
 static void adagrad_f32(float *w, float *s, const float *g, ptrdiff_t n, float rate, float eps, float decay,
                         float sign) {
     for (ptrdiff_t i = 0; i < n; i++) {

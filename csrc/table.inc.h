@@ -40,5 +40,6 @@ const tn_kernels TN_TABLE = {
     .dropout_f32 = dropout_f32,
     .sgd_f32 = sgd_f32,
     .adam_f32 = adam_f32,
+    .rmsprop_f32 = rmsprop_f32,
     .adagrad_f32 = adagrad_f32,
 };

@@ -140,6 +140,10 @@ typedef struct tn_kernels {
      * w = keep * w - rate * a / (sqrt(s) / root + eps). */
     void (*adam_f32)(float *w, float *a, float *s, float *top, const float *g, ptrdiff_t n, float rate, float root,
                      float r1, float beta2, float r2, float eps, float keep, float decay, float sign);
+    /* RMSprop: s = alpha * s + r * d^2; a += r * (d - a), and root = sqrt(max(s - a^2, 0)) (a NULL: sqrt(s));
+     * v = mu * v + d / (root + eps) (v NULL: without mu * v); w -= lr * v. */
+    void (*rmsprop_f32)(float *w, float *s, float *a, float *v, const float *g, ptrdiff_t n, float lr, float alpha,
+                        float r, float eps, float mu, float decay, float sign);
     /* Adagrad: s += d^2; w -= rate * d / (sqrt(s) + eps). */
     void (*adagrad_f32)(float *w, float *s, const float *g, ptrdiff_t n, float rate, float eps, float decay,
                         float sign);

@@ -16,6 +16,9 @@ INLINE vf root_v(vf x) {
 #endif
 }
 
+/* From a towards d by the share r of the way; exact at both ends. */
+INLINE vf approach_v(vf a, vf d, float r) { return r < 0.5f ? a + r * (d - a) : d - (1.0f - r) * (d - a); }
+
 /* d = sign g + decay w; v = mu v + damp d; w -= lr (nesterov ? d + mu v : v) */
 static void sgd_f32(float *w, float *v, const float *g, ptrdiff_t n, float lr, float mu, float damp, float decay,
                     float sign, int nesterov) {
@@ -37,12 +40,10 @@ static void sgd_f32(float *w, float *v, const float *g, ptrdiff_t n, float lr, f
 /* a moves towards d by the share r1 of the way, s by r2 towards d^2; w = keep w - rate a / (sqrt(s) / root + eps) */
 static void adam_f32(float *w, float *a, float *s, float *top, const float *g, ptrdiff_t n, float rate, float root,
                      float r1, float beta2, float r2, float eps, float keep, float decay, float sign) {
-    const float rest = 1.0f - r1;
     MAP(n, {
         vf x = load_n(w + i, m);
         vf d = pull_v(load_n(g + i, m), x, decay, sign);
-        vf p = load_n(a + i, m);
-        p = r1 < 0.5f ? p + r1 * (d - p) : d - rest * (d - p); /* exact at both ends, whatever r1 is */
+        vf p = approach_v(load_n(a + i, m), d, r1);
         vf q = beta2 * load_n(s + i, m) + r2 * (d * d);
         store_n(a + i, p, m);
         store_n(s + i, q, m);
@@ -52,6 +53,29 @@ static void adam_f32(float *w, float *a, float *s, float *top, const float *g, p
             store_n(top + i, q, m);
         }
         store_n(w + i, keep * x - rate * (p / (root_v(q) / root + eps)), m);
+    });
+}
+
+/* s moves towards d^2, a towards d; v = mu v + d / (sqrt(s - a^2) + eps); w -= lr v */
+static void rmsprop_f32(float *w, float *s, float *a, float *v, const float *g, ptrdiff_t n, float lr, float alpha,
+                        float r, float eps, float mu, float decay, float sign) {
+    MAP(n, {
+        vf x = load_n(w + i, m);
+        vf d = pull_v(load_n(g + i, m), x, decay, sign);
+        vf q = alpha * load_n(s + i, m) + r * (d * d);
+        store_n(s + i, q, m);
+        if (a) {
+            vf p = approach_v(load_n(a + i, m), d, r);
+            store_n(a + i, p, m);
+            q = q - p * p;
+            q = choose(q < 0.0f, splat(0.0f), q); /* rounding */
+        }
+        vf step = d / (root_v(q) + eps);
+        if (v) {
+            step = mu * load_n(v + i, m) + step;
+            store_n(v + i, step, m);
+        }
+        store_n(w + i, x - lr * step, m);
     });
 }
 

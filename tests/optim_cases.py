@@ -6,7 +6,7 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import nn
-from tinynet.optim import SGD, Adagrad, Adam, AdamW
+from tinynet.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
 SHAPES = [(3, 4), (5,), (), (1, 1), (2, 3, 2)]
 OPTIONS = [
@@ -112,4 +112,5 @@ MAKERS = {
     "Adam": lambda params: Adam(params, 0.1, weight_decay=0.01, amsgrad=True),
     "AdamW": lambda params: AdamW(params, 0.1, maximize=True),
     "Adagrad": lambda params: Adagrad(params, 0.1, 0.01, 0.01, 0.1),
+    "RMSprop": lambda params: RMSprop(params, 0.01, 0.9, 1e-8, 0.01, 0.5, True),
 }

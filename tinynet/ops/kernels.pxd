@@ -72,6 +72,8 @@ cdef extern from "tinynet.h" nogil:
                         float sign, int nesterov) noexcept nogil
         void (*adam_f32)(float* w, float* a, float* s, float* top, const float* g, Py_ssize_t n, float rate, float root,
                          float r1, float beta2, float r2, float eps, float keep, float decay, float sign) noexcept nogil
+        void (*rmsprop_f32)(float* w, float* s, float* a, float* v, const float* g, Py_ssize_t n, float lr, float alpha,
+                            float r, float eps, float mu, float decay, float sign) noexcept nogil
         void (*adagrad_f32)(float* w, float* s, const float* g, Py_ssize_t n, float rate, float eps, float decay,
                             float sign) noexcept nogil
 

@@ -15,6 +15,9 @@ class Sgd(Rule): ...
 class Adam(Rule): ...
 
 @disjoint_base
+class RmsProp(Rule): ...
+
+@disjoint_base
 class Adagrad(Rule): ...
 
 def sgd(
@@ -43,6 +46,19 @@ def adam(
     weight_decay: float,
     maximize: bool,
     decoupled: bool,
+) -> None: ...
+def rmsprop(
+    params: _Arrays,
+    grads: _Arrays,
+    squares: _Arrays,
+    averages: _Arrays,
+    buffers: _Arrays,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    maximize: bool,
 ) -> None: ...
 def adagrad(
     params: _Arrays,

@@ -1,7 +1,7 @@
 """The optimisers' fused passes over all parameters of a group.
 
 One parallel loop (`update`) runs over all arrays, cut into pieces of at most 8192 elements; each piece reads and writes every
-array involved once.  What happens to an element is the rule's: `Sgd`, `Adam`, `Adagrad`.  Weights change in place, so the
+array involved once.  What happens to an element is the rule's: `Sgd`, `Adam`, `RmsProp`, `Adagrad`.  Weights change in place, so the
 version of their blocks rises.
 """
 
@@ -250,6 +250,62 @@ def adam(list params, list grads, list averages, list squares, list largest, lis
     rule.decay, rule.keep = (0.0, 1.0 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
     rule.beta1, rule.beta2, rule.eps, rule.steps = beta1, beta2, eps, steps
     update(rule, params, grads, [averages, squares, largest] if largest else [averages, squares])
+
+
+# ---- RMSprop --------------------------------------------------------------------------------------------------------------
+
+cdef class RmsProp(Rule):
+    """s, a: the averages of d^2 and (if `centered`) of d;  v: the velocity (if momentum is not 0)."""
+    cdef double alpha, eps, momentum
+    cdef bint centered
+
+    cdef void f32(self, const Piece* p) noexcept nogil:
+        cdef float* a = p.state[1] if self.centered else NULL
+        cdef float* v = NULL if self.momentum == 0.0 else p.state[2] if self.centered else p.state[1]
+        K.rmsprop_f32(p.w, p.state[0], a, v, p.g, p.n, self.lr, self.alpha, 1.0 - self.alpha, self.eps, self.momentum,
+                      self.decay, self.sign())
+
+    cdef object f64(self, ndarray w, object d, list state, double x, double y):
+        s, r = state[0], 1.0 - self.alpha
+        s[...] = self.alpha * s + r * (d * d)
+        q = s
+        if self.centered:
+            a = state[1]
+            a[...] = a + r * (d - a) if r < 0.5 else d - self.alpha * (d - a)
+            q = np.maximum(s - a * a, 0.0)       # rounding could make it negative
+        step = d / (np.sqrt(q) + self.eps)
+        if self.momentum != 0.0:
+            v = state[-1]
+            v[...] = self.momentum * v + step
+            step = v
+        w -= self.lr * step
+
+
+def rmsprop(list params, list grads, list squares, list averages, list buffers, double lr, double alpha, double eps,
+            double weight_decay, double momentum, bint maximize):
+    """One step of RMSprop on a list of arrays, in place.
+
+    With d = (-g if maximize else g) + weight_decay w:
+
+        s = alpha s + (1 - alpha) d^2
+        a = alpha a + (1 - alpha) d               (centered; else 0)
+        v = momentum v + d / (sqrt(s - a^2) + eps)
+        w = w - lr v
+
+    Parameters
+    ----------
+    params, grads : list of ndarray
+        Weights and gradients of one dtype, float32 or float64; pairs of equal shapes.
+    squares : list of ndarray
+        s, laid out like the weights.
+    averages, buffers : list of ndarray
+        a, or empty if the rule is not centered; v, or empty if momentum is 0.
+    """
+    cdef RmsProp rule = RmsProp.__new__(RmsProp)
+    rule.name, rule.cost, rule.lr, rule.decay, rule.maximize = "rmsprop", 35, lr, weight_decay, maximize
+    rule.alpha, rule.eps, rule.centered = alpha, eps, bool(averages)
+    rule.momentum = momentum if buffers else 0.0
+    update(rule, params, grads, [each for each in (squares, averages, buffers) if each])
 
 
 # ---- Adagrad --------------------------------------------------------------------------------------------------------------
