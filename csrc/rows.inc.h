@@ -1,11 +1,20 @@
-/* Log-softmax and cross-entropy over the rows of a contiguous matrix x (rows, c).
+/* Softmax, log-softmax and cross-entropy over the rows of a contiguous matrix x (rows, c).
  *
  * A row's sum of exponentials is taken VL lanes wide, then over the lanes; exp of the missing lanes of the last vector is
  * kept out by `width`.  The label's entry is picked by index.
  */
 INLINE float row_max(const float *x, ptrdiff_t c) {
     float top = x[0];
-    for (ptrdiff_t j = 1; j < c; j++) top = x[j] > top ? x[j] : top;
+    if (c < VL) {
+        for (ptrdiff_t j = 1; j < c; j++) top = x[j] > top ? x[j] : top;
+        return top;
+    }
+    vf v = load(x + c - VL); /* what fills no vector of its own, and some before it once more */
+    for (ptrdiff_t j = 0; j + VL <= c; j += VL) {
+        vf u = load(x + j);
+        v = choose(u > v, u, v);
+    }
+    for (int k = 0; k < VL; k++) top = v[k] > top ? v[k] : top;
     return top;
 }
 
@@ -13,6 +22,29 @@ INLINE vf first_lanes(vf v, ptrdiff_t n) { /* v in the first n lanes, 0 in the o
     float t[VL];
     store(t, v);
     return load_n(t, n);
+}
+
+static void softmax_forward_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t c) {
+    for (ptrdiff_t i = 0; i < rows; i++, x += c, y += c) {
+        float top = row_max(x, c);
+        vf s = {0};
+        EACH_VECTOR_OF_COLUMNS(c) {
+            vf e = exp_v(load_n(x + j, width) - top);
+            store_n(y + j, e, width);
+            s += width == VL ? e : first_lanes(e, width);
+        }
+        float scale = 1.0f / lanes_sum(s);
+        EACH_VECTOR_OF_COLUMNS(c) store_n(y + j, scale * load_n(y + j, width), width);
+    }
+}
+
+static void softmax_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t rows, ptrdiff_t c) {
+    for (ptrdiff_t i = 0; i < rows; i++, gx += c, gy += c, y += c) {
+        vf s = {0};
+        EACH_VECTOR_OF_COLUMNS(c) s += load_n(gy + j, width) * load_n(y + j, width);
+        float total = lanes_sum(s);
+        EACH_VECTOR_OF_COLUMNS(c) store_n(gx + j, load_n(y + j, width) * (load_n(gy + j, width) - total), width);
+    }
 }
 
 static void log_softmax_forward_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t c) {

@@ -48,6 +48,90 @@ static void mul_f32(float *y, const float *a, const float *b, ptrdiff_t n, int d
 
 static void div_f32(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db) {
     for (ptrdiff_t i = 0; i < n; i++) y[i] = a[i * da] / b[i * db];
+/* ---- activations with parameters p, and those whose derivative is a function of x ------------------------------------ */
+
+static void leaky_relu_forward_f32(float *y, const float *x, ptrdiff_t n, const float *p) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] > 0.0f ? x[i] : p[0] * x[i];
+}
+
+static void leaky_relu_backward_f32(float *gx, const float *gy, const float *v, ptrdiff_t n, const float *p) {
+    for (ptrdiff_t i = 0; i < n; i++) gx[i] = v[i] > 0.0f ? gy[i] : p[0] * gy[i];
+}
+
+static void elu_forward_f32(float *y, const float *x, ptrdiff_t n, const float *p) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] > 0.0f ? x[i] : p[0] * expm1f(x[i]);
+}
+
+static void elu_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n, const float *p) {
+    for (ptrdiff_t i = 0; i < n; i++) gx[i] = y[i] > 0.0f ? gy[i] : gy[i] * (y[i] + p[0]);
+}
+
+static void hardtanh_forward_f32(float *y, const float *x, ptrdiff_t n, const float *p) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] < p[0] ? p[0] : x[i] > p[1] ? p[1] : x[i]; /* NaN stays */
+}
+
+static void hardtanh_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n, const float *p) {
+    for (ptrdiff_t i = 0; i < n; i++) gx[i] = y[i] > p[0] && y[i] < p[1] ? gy[i] : 0.0f;
+}
+
+static void softplus_forward_f32(float *y, const float *x, ptrdiff_t n, const float *p) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float z = p[0] * x[i];
+        y[i] = z > p[1] ? x[i] : 1.0f / p[0] * ((z < 0.0f ? 0.0f : z) + log1pf(expf(-fabsf(z))));
+    }
+}
+
+static void softplus_backward_f32(float *gx, const float *gy, const float *x, ptrdiff_t n, const float *p) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float z = p[0] * x[i];
+        gx[i] = z > p[1] ? gy[i] : gy[i] / (1.0f + expf(-z));
+    }
+}
+
+static void logsigmoid_forward_f32(float *y, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = (x[i] > 0.0f ? 0.0f : x[i]) - log1pf(expf(-fabsf(x[i])));
+}
+
+static void logsigmoid_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) gx[i] = -gy[i] * expm1f(y[i]);
+}
+
+static void silu_forward_f32(float *y, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] / (1.0f + expf(-x[i]));
+}
+
+static void silu_backward_f32(float *gx, const float *gy, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float s = 1.0f / (1.0f + expf(-x[i]));
+        gx[i] = gy[i] * (s * (1.0f + x[i] * (1.0f - s)));
+    }
+}
+
+static void gelu_forward_f32(float *y, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] * (0.5f * erfcf(-0.707106781f * x[i]));
+}
+
+static void gelu_backward_f32(float *gx, const float *gy, const float *x, ptrdiff_t n) {
+    const float density = 0.398942280f; /* 1 / sqrt(2 pi) */
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float slope = 0.5f * erfcf(-0.707106781f * x[i]) + x[i] * (density * expf(-0.5f * x[i] * x[i]));
+        gx[i] = gy[i] * slope;
+    }
+}
+
+/* 1 + tanh(u) = 2 / (1 + exp(-2u)), 2u = x (a + b x^2).  Where x^2 is cut off the exponential has long been 0 or inf. */
+static const float gelu_a = 1.59576912f, gelu_b = 7.13548163e-2f; /* a = 2 sqrt(2 / pi), b = 0.044715 a */
+static float limited_square(float x) { return x * x > 1e4f ? 1e4f : x * x; }
+
+static void gelu_tanh_forward_f32(float *y, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] / (1.0f + expf(-x[i] * (gelu_a + gelu_b * limited_square(x[i]))));
+}
+
+static void gelu_tanh_backward_f32(float *gx, const float *gy, const float *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float q = limited_square(x[i]), s = 1.0f / (1.0f + expf(-x[i] * (gelu_a + gelu_b * q)));
+        gx[i] = gy[i] * (s * (1.0f + x[i] * (1.0f - s) * (gelu_a + 3.0f * gelu_b * q)));
+    }
 }
 
 /* ---- matrix product ------------------------------------------------------------------------------------------------ */
@@ -147,6 +231,23 @@ static void bn_backward_f32(float *gx, const float *gy, const float *x, const fl
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------ */
+
+static void softmax_forward_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t c) {
+    for (ptrdiff_t i = 0; i < rows; i++, x += c, y += c) {
+        float top = x[0], s = 0.0f;
+        for (ptrdiff_t j = 1; j < c; j++) top = x[j] > top ? x[j] : top;
+        for (ptrdiff_t j = 0; j < c; j++) s += y[j] = expf(x[j] - top);
+        for (ptrdiff_t j = 0; j < c; j++) y[j] *= 1.0f / s;
+    }
+}
+
+static void softmax_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t rows, ptrdiff_t c) {
+    for (ptrdiff_t i = 0; i < rows; i++, gx += c, gy += c, y += c) {
+        float s = 0.0f;
+        for (ptrdiff_t j = 0; j < c; j++) s += gy[j] * y[j];
+        for (ptrdiff_t j = 0; j < c; j++) gx[j] = y[j] * (gy[j] - s);
+    }
+}
 
 static void log_softmax_forward_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t c) {
     for (ptrdiff_t i = 0; i < rows; i++, x += c, y += c) {
@@ -285,6 +386,52 @@ static double square_sum_f32(const float *x, ptrdiff_t n) {
     double s = 0.0;
     for (ptrdiff_t i = 0; i < n; i++) s += (double)x[i] * x[i];
     return s;
+/* ---- layer normalisation --------------------------------------------------------------------------------------------- */
+
+static void layer_norm_forward_f32(float *y, float *stats, const float *x, const float *weight, const float *bias,
+                                   ptrdiff_t rows, ptrdiff_t c, double eps) {
+    for (ptrdiff_t i = 0; i < rows; i++, x += c, y += c, stats += 3) {
+        double s = 0.0, q = 0.0;
+        for (ptrdiff_t j = 0; j < c; j++) s += x[j] - x[0];
+        float center = x[0] + (float)(s / c); /* near the mean, also where x[0] is an outlier */
+        s = 0.0;
+        for (ptrdiff_t j = 0; j < c; j++) {
+            float d = x[j] - center;
+            s += d;
+            q += d * d;
+        }
+        double rest = s / c, var = (q - s * rest) / c;
+        /* A variance beyond float32 is infinite: nan shows it.  That of a constant row may round below 0. */
+        double r = var < INFINITY ? 1.0 / sqrt((var < 0.0 ? 0.0 : var) + eps) : NAN;
+        stats[0] = center, stats[1] = (float)r, stats[2] = (float)(-rest * r);
+        for (ptrdiff_t j = 0; j < c; j++) y[j] = ((x[j] - center) * stats[1] + stats[2]) * weight[j] + bias[j];
+    }
+}
+
+static void layer_norm_backward_f32(float *gx, double *sums, float *part, const float *gy, const float *x,
+                                    const float *stats, const float *weight, ptrdiff_t rows, ptrdiff_t c) {
+    for (ptrdiff_t j = 0; sums && j < 2 * c; j++) sums[j] = 0.0;
+    for (ptrdiff_t first = 0; first < rows; first += TN_ROW_BLOCK) {
+        ptrdiff_t last = first + TN_ROW_BLOCK < rows ? first + TN_ROW_BLOCK : rows;
+        for (ptrdiff_t j = 0; sums && j < 2 * c; j++) part[j] = 0.0f;
+        for (ptrdiff_t i = first; i < last; i++) {
+            const float *g = gy + i * c, *xi = x + i * c, *t = stats + 3 * i;
+            double s = 0.0, q = 0.0;
+            for (ptrdiff_t j = 0; j < c; j++) {
+                float xh = (xi[j] - t[0]) * t[1] + t[2];
+                s += g[j] * weight[j];
+                q += g[j] * weight[j] * xh;
+                if (sums) {
+                    part[j] += g[j];
+                    part[c + j] += g[j] * xh;
+                }
+            }
+            float d = (float)(s / c), b = (float)(q / c);
+            for (ptrdiff_t j = 0; gx && j < c; j++)
+                gx[i * c + j] = t[1] * (g[j] * weight[j] - d - b * ((xi[j] - t[0]) * t[1] + t[2]));
+        }
+        for (ptrdiff_t j = 0; sums && j < 2 * c; j++) sums[j] += part[j];
+    }
 }
 
 /* ---- random numbers ---------------------------------------------------------------------------------------------------- */

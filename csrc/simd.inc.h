@@ -68,27 +68,32 @@ INLINE float lanes_sum(vf v) {
     return s[0];
 }
 
-/* exp(x).  exp(x) = 2^n exp(r) with n = round(x / ln 2), r = x - n ln 2 in two steps (|r| <= 0.347), exp(r) by the
- * degree-6 polynomial of Cephes (Moshier 1989).  At most 3 units in the last place
- * (tests/test_kernels.py, through log-softmax).
- * Below -87.3 the result, which would be subnormal, is 0; above 88.7 it is inf; NaN stays NaN. */
-INLINE vf exp_v(vf x) {
-    const float low = -87.3365f, high = 88.7228f;
-    vf z = choose(x < low, splat(low), choose(x > high, splat(high), x));
+/* n = round(x / ln 2) and exp(r) - 1 for r = x - n ln 2, taken in two steps (|r| <= 0.347), by the degree-6 polynomial of
+ * Cephes (Moshier 1989); |x| up to 89. */
+INLINE vf exp_parts(vf x, vi *n) {
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to the nearest integer */
-    vf t = z * 1.44269504088896341f + magic;
-    vf n = t - magic;
-    vf r = z - n * 0.693359375f;
-    r = r + n * 2.12194440e-4f;
+    vf t = x * 1.44269504088896341f + magic;
+    vf whole = t - magic;
+    vf r = x - whole * 0.693359375f;
+    r = r + whole * 2.12194440e-4f;
     vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + (r + 1.0f);
-    /* 2^n in two factors, since n may be 128 */
-    vi e = (vi)t - 0x4B400000; /* the bits of magic: what is left is n */
-    vi half = e >> 1;
-    vf y = p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
+    *n = (vi)t - 0x4B400000; /* the bits of magic: what is left is n */
+    return p * (r * r) + r;
+}
+
+INLINE vf power_of_two(vi n) { return (vf)((n + 127) << 23); } /* -126 <= n <= 127 */
+
+/* exp(x) = 2^n exp(r).  At most 3 units in the last place (tests/test_kernels.py, through log-softmax).
+ * Below -87.3 the result, which would be subnormal, is 0; above 88.7 it is inf; NaN stays NaN. */
+INLINE vf exp_v(vf x) {
+    const float low = -87.3365f, high = 88.7228f;
+    vi n;
+    vf q = exp_parts(choose(x < low, splat(low), choose(x > high, splat(high), x)), &n);
+    vi half = n >> 1; /* two factors, since n may be 128 */
+    vf y = (q + 1.0f) * power_of_two(half) * power_of_two(n - half);
     return choose(x < low, splat(0.0f), choose(x > high, splat(INFINITY), y));
 }

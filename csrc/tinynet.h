@@ -52,6 +52,40 @@ typedef struct tn_kernels {
     void (*mul_f32)(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db);
     void (*div_f32)(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db);
 
+    /* ---- activations: y[n], x[n]; parameters come as an array p, so that all these kernels have one type ----------- */
+    /* y = x where x > 0, else slope x; p = {slope} */
+    void (*leaky_relu_forward_f32)(float *y, const float *x, ptrdiff_t n, const float *p);
+    /* gx = gy where v > 0, else slope gy; v is x, or y if slope >= 0; where v is NaN, slope gy */
+    void (*leaky_relu_backward_f32)(float *gx, const float *gy, const float *v, ptrdiff_t n, const float *p);
+    /* y = x where x > 0, else alpha (exp(x) - 1); p = {alpha}, alpha >= 0.  ULPS_ELU */
+    void (*elu_forward_f32)(float *y, const float *x, ptrdiff_t n, const float *p);
+    /* gx = gy where y > 0, else gy (y + alpha) */
+    void (*elu_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t n, const float *p);
+    /* y = x within [low, high], else the nearer end; NaN stays NaN; p = {low, high} */
+    void (*hardtanh_forward_f32)(float *y, const float *x, ptrdiff_t n, const float *p);
+    /* gx = gy where low < y < high, else 0 (so the slope at the ends, and at NaN, is 0) */
+    void (*hardtanh_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t n, const float *p);
+    /* y = log(1 + exp(beta x)) / beta, but x where beta x > threshold; p = {beta, threshold}.  ULPS_SOFTPLUS */
+    void (*softplus_forward_f32)(float *y, const float *x, ptrdiff_t n, const float *p);
+    /* gx = gy / (1 + exp(-beta x)), but gy where beta x > threshold */
+    void (*softplus_backward_f32)(float *gx, const float *gy, const float *x, ptrdiff_t n, const float *p);
+    /* y = -log(1 + exp(-x)).  ULPS_LOGSIGMOID */
+    void (*logsigmoid_forward_f32)(float *y, const float *x, ptrdiff_t n);
+    /* gx = gy (1 - exp(y)) */
+    void (*logsigmoid_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t n);
+    /* y = x s with s = 1 / (1 + exp(-x)).  ULPS_SILU */
+    void (*silu_forward_f32)(float *y, const float *x, ptrdiff_t n);
+    /* gx = gy s (1 + x (1 - s)) */
+    void (*silu_backward_f32)(float *gx, const float *gy, const float *x, ptrdiff_t n);
+    /* y = x Phi(x), Phi the standard normal distribution function.  ULPS_GELU */
+    void (*gelu_forward_f32)(float *y, const float *x, ptrdiff_t n);
+    /* gx = gy (Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi)) */
+    void (*gelu_backward_f32)(float *gx, const float *gy, const float *x, ptrdiff_t n);
+    /* y = x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3).  ULPS_GELUTANH */
+    void (*gelu_tanh_forward_f32)(float *y, const float *x, ptrdiff_t n);
+    /* gx = gy s (1 + x (1 - s) 2u') with s = (1 + tanh(u)) / 2 */
+    void (*gelu_tanh_backward_f32)(float *gx, const float *gy, const float *x, ptrdiff_t n);
+
     /* ---- matrix product: c (m, n) = a (m, k) times b (k, n) ------------------------------------------------------- */
     /* Packs columns [0, n) of b, n <= panel, into p (k, panel), padded with zeros.  b(k, n) = b[k*bk + n*bn]. */
     void (*gemm_pack_f32)(float *p, const float *b, ptrdiff_t k, ptrdiff_t n, ptrdiff_t bk, ptrdiff_t bn);
@@ -79,6 +113,10 @@ typedef struct tn_kernels {
                             ptrdiff_t ldx);
 
     /* ---- rows of a contiguous matrix x (rows, c) -------------------------------------------------------------------- */
+    /* y[i, .] = exp(x[i, .]) / sum exp x[i, .], shifted by the row's maximum */
+    void (*softmax_forward_f32)(float *y, const float *x, ptrdiff_t rows, ptrdiff_t c);
+    /* gx = y (gy - sum gy y) */
+    void (*softmax_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t rows, ptrdiff_t c);
     /* y[i, .] = x[i, .] - log(sum exp x[i, .]), shifted by the row's maximum */
     void (*log_softmax_forward_f32)(float *y, const float *x, ptrdiff_t rows, ptrdiff_t c);
     /* gx = gy - exp(y) * sum gy */
@@ -122,6 +160,15 @@ typedef struct tn_kernels {
                              float delta, float scale);
     /* the sum of x^2, squares and sum in double */
     double (*square_sum_f32)(const float *x, ptrdiff_t n);
+    /* y = xh * weight + bias per row of c >= 1, xh = (x - mean) / sqrt(var + eps) with the row's mean and biased variance,
+     * which are taken about a value near the mean: a mean of 1e4 with a standard deviation of 1e-2 loses nothing.
+     * stats[i, .] = {center, rstd, shift}: xh = (x - center) * rstd + shift. */
+    void (*layer_norm_forward_f32)(float *y, float *stats, const float *x, const float *weight, const float *bias,
+                                   ptrdiff_t rows, ptrdiff_t c, double eps);
+    /* gx = rstd (t - mean t - xh mean(t xh)) with t = gy * weight, means over the row; gx NULL: not wanted.
+     * sums (2, c) = sums over the rows of gy and of gy * xh, with part (2, c) as room to work in; both NULL: not wanted. */
+    void (*layer_norm_backward_f32)(float *gx, double *sums, float *part, const float *gy, const float *x,
+                                    const float *stats, const float *weight, ptrdiff_t rows, ptrdiff_t c);
 
     /* ---- random numbers -------------------------------------------------------------------------------------------- */
     /* Philox4x32-10 (Salmon et al. 2011, section 3.3): element i of out is word i % 4 of the block with counter

@@ -8,6 +8,23 @@ from __future__ import annotations
 from tinynet.nn import functional, init, utils
 from tinynet.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from tinynet.nn.container import ModuleDict, ModuleList, Sequential
+from tinynet.nn import functional, init
+from tinynet.nn.activation import (
+    ELU,
+    GELU,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from tinynet.nn.container import Sequential
 from tinynet.nn.dropout import Dropout
 from tinynet.nn.linear import Flatten, Identity, Linear
 from tinynet.nn.loss import (
@@ -22,7 +39,7 @@ from tinynet.nn.loss import (
     SmoothL1Loss,
 )
 from tinynet.nn.module import Module
-from tinynet.nn.normalization import BatchNorm1d
+from tinynet.nn.normalization import BatchNorm1d, LayerNorm
 from tinynet.nn.parameter import Parameter
 from tinynet.nn.parameter_container import ParameterDict, ParameterList
 
@@ -32,12 +49,19 @@ __all__ = [
     "BatchNorm1d",
     "CrossEntropyLoss",
     "Dropout",
+    "ELU",
     "Flatten",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "GELU",
+    "Hardtanh",
+    "Identity",
+    "LayerNorm",
+    "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "Module",
@@ -48,10 +72,13 @@ __all__ = [
     "ParameterDict",
     "ParameterList",
     "ReLU",
+    "ReLU6",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
     "Softmax",
+    "Softplus",
     "Tanh",
     "functional",
     "init",

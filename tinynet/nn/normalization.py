@@ -1,17 +1,19 @@
-"""Batch normalisation (Ioffe & Szegedy 2015, Algorithm 1) as a module.
+"""Batch normalisation (Ioffe & Szegedy 2015, Algorithm 1) and layer normalisation (Ba, Kiros & Hinton 2016).
 
-In training mode, per channel over the m values of the batch::
+Batch normalisation, in training mode, per channel over the m values of the batch::
 
     mu = mean(x)    var = mean((x - mu)^2)    y = gamma (x - mu) / sqrt(var + eps) + beta
     running_mean = (1 - momentum) running_mean + momentum mu
     running_var  = (1 - momentum) running_var  + momentum var m / (m - 1)
 
-In evaluation mode the running statistics take the place of mu and var.  The equations' code is the op's; this
-file holds the state and the rules that say which statistics are used and when they move.
+In evaluation mode the running statistics take the place of mu and var.  Layer normalisation takes mu and var over
+the last axes, example by example, in both modes.  The equations' code is the ops'; this file holds the state and the
+rules that say which statistics are used and when they move.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from tinynet.creation import ones, zeros
 from tinynet.errors import DTypeError, ShapeError
 from tinynet.nn import functional as F
 from tinynet.nn import init
+from tinynet.nn.functional.normalization import normalized_sizes
 from tinynet.nn.module import Module
 from tinynet.nn.parameter import Parameter
 
@@ -179,3 +182,88 @@ class BatchNorm1d(_BatchNorm):
     """
 
     _layouts = {2: "(N, {C})", 3: "(N, {C}, L)"}  # noqa: RUF012
+
+
+class LayerNorm(Module):
+    """Layer normalisation over the last axes: ``y = gamma (x - mean) / sqrt(var + eps) + beta``.
+
+    Parameters
+    ----------
+    normalized_shape : int or sequence of int
+        The sizes of those axes.
+    eps : float, default 1e-5
+        Added to the (biased) variance inside the root; positive.
+    elementwise_affine : bool, default True
+        Whether there are a weight (gamma, 1 at the start) and a bias (beta, 0 at the start).
+    bias : bool, default True
+        With `elementwise_affine`, whether there is a beta.
+    device : str, optional
+        "cpu", the only one there is.
+    dtype : dtype, optional
+        float32 (default) or float64.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape `normalized_shape`, or None
+        gamma and beta.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If an argument is not of its kind or range.
+    NotImplementedError
+        For another device.
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros, G. E. Hinton: Layer Normalization, 2016.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> norm = tn.nn.LayerNorm(2, eps=1e-12)
+    >>> norm(tn.tensor([[-1.0, 1.0], [3.0, 3.0]])).detach()
+    tensor([[-1.,  1.],
+            [ 0.,  0.]])
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        _check.refuse("LayerNorm", device=(device, _check.CPU))
+        self.normalized_shape = normalized_sizes("LayerNorm", normalized_shape)
+        self.eps = _check.real("LayerNorm", "eps", eps, 0, above=True)
+        self.elementwise_affine = _check.boolean("LayerNorm", "elementwise_affine", elementwise_affine)
+        with_bias = _check.boolean("LayerNorm", "bias", bias) and self.elementwise_affine
+        wanted = _check.float_dtype("LayerNorm", dtype)
+        gamma = Parameter(ones(self.normalized_shape, dtype=wanted)) if self.elementwise_affine else None
+        beta = Parameter(zeros(self.normalized_shape, dtype=wanted)) if with_bias else None
+        self.register_parameter("weight", gamma)
+        self.register_parameter("bias", beta)
+
+    def reset_parameters(self) -> None:
+        """Set weight (gamma) to 1 and bias (beta) to 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise `input` of shape (..., *normalized_shape); the output has its shape."""
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
+            f"bias={self.bias is not None}"
+        )

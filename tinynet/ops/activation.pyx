@@ -1,10 +1,14 @@
-"""Activations: sigmoid, tanh, ReLU.
+"""Activations: elementwise functions y = f(x) whose derivative is a function of y alone or of x alone.
 
-All three derivatives are functions of the output y alone, so y is what they save.  float32 runs the C kernels over pieces of
-8192 elements (32 KiB, an L1 cache); float64 is NumPy, written as the equations stand.
+Each saves the one array that its derivative is written with, y where that determines it: x may then be overwritten.  float32
+runs the C kernels over pieces of 8192 elements (32 KiB, an L1 cache); float64 is NumPy, written as the equations stand.
+
+ReLU6: Krizhevsky 2010.  Leaky ReLU: Maas, Hannun & Ng 2013.  ELU: Clevert, Unterthiner & Hochreiter 2016.  GELU and SiLU:
+Hendrycks & Gimpel 2016.  Softplus: Dugas, Bengio, Belisle, Nadeau & Garcia 2001.  Hard tanh: Collobert 2004.
 """
 
 from cython.parallel cimport prange
+from libc.math cimport M_PI, sqrt
 from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Op
@@ -15,91 +19,108 @@ from tinynet.ops.threads cimport PIECE, team, tn_enter, tn_leave
 
 import numpy as np
 
+from tinynet.errors import ArgumentError
+
 import_array()
 
 ctypedef void (*map1_t)(float* y, const float* x, Py_ssize_t n) noexcept nogil
 ctypedef void (*map2_t)(float* z, const float* x, const float* y, Py_ssize_t n) noexcept nogil
+# with parameters
+ctypedef void (*map1_p_t)(float* y, const float* x, Py_ssize_t n, const float* p) noexcept nogil
+ctypedef void (*map2_p_t)(float* z, const float* x, const float* y, Py_ssize_t n, const float* p) noexcept nogil
 
-cdef void piece1(map1_t f, float* y, const float* x, Py_ssize_t n, Py_ssize_t i) noexcept nogil:
+
+cdef void piece1(map1_t f, map1_p_t f_p, const float* p, float* y, const float* x, Py_ssize_t n, Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()
-    f(y + i * PIECE, x + i * PIECE, min(PIECE, n - i * PIECE))
+    if f != NULL:
+        f(y + i * PIECE, x + i * PIECE, min(PIECE, n - i * PIECE))
+    else:
+        f_p(y + i * PIECE, x + i * PIECE, min(PIECE, n - i * PIECE), p)
     tn_leave(mode)
 
 
-cdef void piece2(map2_t f, float* z, const float* x, const float* y, Py_ssize_t n, Py_ssize_t i) noexcept nogil:
+cdef void piece2(map2_t f, map2_p_t f_p, const float* p, float* z, const float* x, const float* y, Py_ssize_t n,
+                 Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()
-    f(z + i * PIECE, x + i * PIECE, y + i * PIECE, min(PIECE, n - i * PIECE))
+    if f != NULL:
+        f(z + i * PIECE, x + i * PIECE, y + i * PIECE, min(PIECE, n - i * PIECE))
+    else:
+        f_p(z + i * PIECE, x + i * PIECE, y + i * PIECE, min(PIECE, n - i * PIECE), p)
     tn_leave(mode)
 
 
-cdef void map1(map1_t f, ndarray y, ndarray x, int cost) noexcept:
-    """y = f(x), both dense in the same layout; cost of an element in units of `team`."""
+cdef void map1(map1_t f, map1_p_t f_p, const float* p, ndarray y, ndarray x, int cost) noexcept:
+    """y = f(x), or f_p(x; p) if f is NULL, both dense in the same layout; cost of an element in units of `team`."""
     cdef float* py = <float*>PyArray_DATA(y)
     cdef const float* px = <const float*>PyArray_DATA(x)
     cdef Py_ssize_t n = PyArray_SIZE(x), i
     cdef int threads = team(<double>n * cost, (n + PIECE - 1) // PIECE)
-    if threads == 1:
-        with nogil:
-            for i in range((n + PIECE - 1) // PIECE):
-                piece1(f, py, px, n, i)
-    else:
-        for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads):
-            piece1(f, py, px, n, i)
+    for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        piece1(f, f_p, p, py, px, n, i)
 
 
-cdef void map2(map2_t f, ndarray z, ndarray x, ndarray y, int cost) noexcept:
-    """z = f(x, y), all dense in the same layout."""
+cdef void map2(map2_t f, map2_p_t f_p, const float* p, ndarray z, ndarray x, ndarray y, int cost) noexcept:
+    """z = f(x, y), or f_p(x, y; p) if f is NULL, all dense in the same layout."""
     cdef float* pz = <float*>PyArray_DATA(z)
     cdef const float* px = <const float*>PyArray_DATA(x)
     cdef const float* py = <const float*>PyArray_DATA(y)
     cdef Py_ssize_t n = PyArray_SIZE(x), i
     cdef int threads = team(<double>n * cost, (n + PIECE - 1) // PIECE)
-    if threads == 1:
-        with nogil:
-            for i in range((n + PIECE - 1) // PIECE):
-                piece2(f, pz, px, py, n, i)
-    else:
-        for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads):
-            piece2(f, pz, px, py, n, i)
+    for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
+        piece2(f, f_p, p, pz, px, py, n, i)
 
 
 cdef class Activation(Op):
-    """y = f(x), gx = gy f'(x) written through y.  Saves y.  A subclass gives its two kernels and its two float64 lines."""
+    """y = f(x), gx = gy f'(x) written through y, or through x where `by_input`.  Saves that one array.
+
+    A subclass gives its two kernels (those with parameters as `forward_p_f32`, `backward_p_f32`) and its two float64 lines.
+    """
 
     arguments = ("input",)
 
     cdef map1_t forward_f32
     cdef map2_t backward_f32
+    cdef map1_p_t forward_p_f32
+    cdef map2_p_t backward_p_f32
+    cdef double[2] p                     # the parameters
+    cdef bint by_input                   # the derivative is written through x
     cdef int cost                        # of an element of the forward, in units of `team`
+    cdef int backward_cost
+
+    def __cinit__(self, *args):
+        self.backward_cost = 10
 
     cdef object forward_f64(self, ndarray x):
         raise NotImplementedError
 
-    cdef object backward_f64(self, ndarray gy, ndarray y):
+    cdef object backward_f64(self, ndarray gy, ndarray v):
         raise NotImplementedError
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = inputs[0], y
-        if self.forward_f32 == NULL:
+        cdef float[2] p
+        if self.forward_f32 == NULL and self.forward_p_f32 == NULL:
             raise NotImplementedError(f"{self.name}: no forward")
         check_float(self.name, "input", x)
         x = dense(x)
         y = new_like(x) if out is None or (<object>out).strides != (<object>x).strides else out
-        self.silent = PyArray_TYPE(x) == NPY_FLOAT
-        if self.silent:
-            map1(self.forward_f32, y, x, self.cost)
+        if PyArray_TYPE(x) == NPY_FLOAT:
+            p[0], p[1] = <float>self.p[0], <float>self.p[1]
+            map1(self.forward_f32, self.forward_p_f32, p, y, x, self.cost)
         else:
             with quiet():
                 (<object>y)[...] = self.forward_f64(x)
-        self.save((y,))
+        self.save((x if self.by_input else y,))
         return y
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray y = self.saved[0], g = matching(gy, y), gx = new_like(y)
-        if PyArray_TYPE(y) == NPY_FLOAT:
-            map2(self.backward_f32, gx, g, y, 10)
+        cdef ndarray v = self.saved[0], g = matching(gy, v), gx = new_like(v)
+        cdef float[2] p
+        if PyArray_TYPE(v) == NPY_FLOAT:
+            p[0], p[1] = <float>self.p[0], <float>self.p[1]
+            map2(self.backward_f32, self.backward_p_f32, p, gx, g, v, self.backward_cost)
         else:
-            (<object>gx)[...] = self.backward_f64(g, y)
+            (<object>gx)[...] = self.backward_f64(g, v)
         return (gx,)
 
 
@@ -140,3 +161,152 @@ cdef class ReLU(Activation):
 
     cdef object backward_f64(self, ndarray gy, ndarray y):
         return np.where(y <= 0.0, 0.0, gy)
+
+
+cdef class LeakyReLU(Activation):
+    """y = x where x > 0, else slope x.  gx = gy where x > 0, else slope gy (at 0 and NaN, too).  Saves y, whose sign is x's; x if
+    the slope is negative."""
+
+    def __init__(self, negative_slope):
+        self.forward_p_f32, self.backward_p_f32, self.cost = K.leaky_relu_forward_f32, K.leaky_relu_backward_f32, 8
+        self.p[0] = negative_slope
+        self.by_input = self.p[0] < 0.0
+
+    @property
+    def name(self):
+        return "leaky_relu"
+
+    cdef object forward_f64(self, ndarray x):
+        return np.where(x > 0.0, x, self.p[0] * x)
+
+    cdef object backward_f64(self, ndarray gy, ndarray v):
+        return np.where(v > 0.0, gy, self.p[0] * gy)
+
+
+cdef class ELU(Activation):
+    """y = x where x > 0, else alpha (exp(x) - 1), alpha >= 0.  gx = gy where y > 0, else gy (y + alpha).  Saves y."""
+
+    def __init__(self, alpha):
+        self.forward_p_f32, self.backward_p_f32, self.cost = K.elu_forward_f32, K.elu_backward_f32, 30
+        self.p[0] = alpha
+        if not self.p[0] >= 0.0:
+            raise ArgumentError(f"elu: alpha must be at least 0; got {alpha!r}")
+
+    cdef object forward_f64(self, ndarray x):
+        return np.where(x > 0.0, x, self.p[0] * np.expm1(np.minimum(x, 0.0)))
+
+    cdef object backward_f64(self, ndarray gy, ndarray y):
+        return np.where(y > 0.0, gy, gy * (y + self.p[0]))
+
+
+cdef class Hardtanh(Activation):
+    """y = min(max(x, low), high).  gx = gy where low < y < high, else 0 (so the slope at the ends is 0).  Saves y.  NaN stays NaN,
+    with slope 0."""
+
+    def __init__(self, min_val, max_val):
+        self.forward_p_f32, self.backward_p_f32, self.cost = K.hardtanh_forward_f32, K.hardtanh_backward_f32, 8
+        self.p[0], self.p[1] = min_val, max_val
+        if not self.p[0] <= self.p[1]:
+            raise ArgumentError(f"hardtanh: min_val must not be above max_val; got {min_val!r} and {max_val!r}")
+
+    cdef object forward_f64(self, ndarray x):
+        return np.minimum(np.maximum(x, self.p[0]), self.p[1])
+
+    cdef object backward_f64(self, ndarray gy, ndarray y):
+        return np.where((y > self.p[0]) & (y < self.p[1]), gy, 0.0)
+
+
+cdef class ReLU6(Hardtanh):
+    """y = min(max(x, 0), 6): `Hardtanh` from 0 to 6."""
+
+    def __init__(self):
+        super().__init__(0.0, 6.0)
+
+
+cdef class Softplus(Activation):
+    """y = log(1 + exp(beta x)) / beta, and x where beta x > threshold.  gx = gy / (1 + exp(-beta x)), and gy there.  Saves x: y does
+    not tell on which side of the threshold it arose."""
+
+    def __init__(self, beta, threshold):
+        self.forward_p_f32, self.backward_p_f32, self.cost = K.softplus_forward_f32, K.softplus_backward_f32, 40
+        self.p[0], self.p[1] = beta, threshold
+        self.by_input, self.backward_cost = True, 30
+        if self.p[0] == 0.0:
+            raise ArgumentError(f"softplus: beta must not be 0; got {beta!r}")
+
+    cdef object forward_f64(self, ndarray x):
+        z = self.p[0] * x
+        return np.where(z > self.p[1], x, np.logaddexp(0.0, z) / self.p[0])
+
+    cdef object backward_f64(self, ndarray gy, ndarray x):
+        z = self.p[0] * x
+        return np.where(z > self.p[1], gy, gy / (1.0 + np.exp(-z)))
+
+
+cdef class LogSigmoid(Activation):
+    """y = -log(1 + exp(-x)).  gx = gy (1 - exp(y)).  Saves y."""
+
+    def __cinit__(self):
+        self.forward_f32, self.backward_f32, self.cost = K.logsigmoid_forward_f32, K.logsigmoid_backward_f32, 40
+        self.backward_cost = 30
+
+    cdef object forward_f64(self, ndarray x):
+        return -np.logaddexp(0.0, -x)
+
+    cdef object backward_f64(self, ndarray gy, ndarray y):
+        return -gy * np.expm1(y)
+
+
+cdef class SiLU(Activation):
+    """y = x s, s = 1 / (1 + exp(-x)).  gx = gy s (1 + x (1 - s)).  Saves x: y takes each value between its minimum and 0 twice."""
+
+    def __cinit__(self):
+        self.forward_f32, self.backward_f32, self.cost = K.silu_forward_f32, K.silu_backward_f32, 30
+        self.by_input, self.backward_cost = True, 40
+
+    cdef object forward_f64(self, ndarray x):
+        return x / (1.0 + np.exp(-x))
+
+    cdef object backward_f64(self, ndarray gy, ndarray x):
+        s = 1.0 / (1.0 + np.exp(-x))
+        return gy * (s * (1.0 + x * (1.0 - s)))
+
+
+cdef class GELU(Activation):
+    """y = x Phi(x), Phi the standard normal distribution function.  gx = gy (Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi)).  Saves x."""
+
+    def __cinit__(self):
+        self.forward_f32, self.backward_f32, self.cost = K.gelu_forward_f32, K.gelu_backward_f32, 60
+        self.by_input, self.backward_cost = True, 60
+
+    cdef object forward_f64(self, ndarray x):
+        return x * normal_distribution(x)
+
+    cdef object backward_f64(self, ndarray gy, ndarray x):
+        return gy * (normal_distribution(x) + x * np.exp(-0.5 * x * x) / sqrt(2.0 * M_PI))
+
+
+cdef object normal_distribution(ndarray x):
+    from scipy.special import ndtr        # here: it takes longer to import than all of this package
+    return ndtr(x)
+
+
+cdef class GELUTanh(Activation):
+    """y = x (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3): close to `GELU`.  With s = (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)),
+    gx = gy s (1 + x (1 - s) 2u').  Saves x."""
+
+    def __cinit__(self):
+        self.forward_f32, self.backward_f32, self.cost = K.gelu_tanh_forward_f32, K.gelu_tanh_backward_f32, 40
+        self.by_input, self.backward_cost = True, 50
+
+    @property
+    def name(self):
+        return "gelu"
+
+    cdef object forward_f64(self, ndarray x):
+        return x / (1.0 + np.exp(-2.0 * sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)))
+
+    cdef object backward_f64(self, ndarray gy, ndarray x):
+        q = np.minimum(x * x, 1e4)                               # beyond, s is 0 or 1: what follows must only not overflow
+        s = 1.0 / (1.0 + np.exp(-2.0 * sqrt(2.0 / M_PI) * x * (1.0 + 0.044715 * q)))
+        return gy * (s * (1.0 + x * (1.0 - s) * 2.0 * sqrt(2.0 / M_PI) * (1.0 + 3.0 * 0.044715 * q)))

@@ -20,6 +20,22 @@ cdef extern from "tinynet.h" nogil:
         void (*sub_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*mul_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*div_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
+        void (*leaky_relu_forward_f32)(float* y, const float* x, Py_ssize_t n, const float* p) noexcept nogil
+        void (*leaky_relu_backward_f32)(float* gx, const float* gy, const float* v, Py_ssize_t n, const float* p) noexcept nogil
+        void (*elu_forward_f32)(float* y, const float* x, Py_ssize_t n, const float* p) noexcept nogil
+        void (*elu_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t n, const float* p) noexcept nogil
+        void (*hardtanh_forward_f32)(float* y, const float* x, Py_ssize_t n, const float* p) noexcept nogil
+        void (*hardtanh_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t n, const float* p) noexcept nogil
+        void (*softplus_forward_f32)(float* y, const float* x, Py_ssize_t n, const float* p) noexcept nogil
+        void (*softplus_backward_f32)(float* gx, const float* gy, const float* x, Py_ssize_t n, const float* p) noexcept nogil
+        void (*logsigmoid_forward_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
+        void (*logsigmoid_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t n) noexcept nogil
+        void (*silu_forward_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
+        void (*silu_backward_f32)(float* gx, const float* gy, const float* x, Py_ssize_t n) noexcept nogil
+        void (*gelu_forward_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
+        void (*gelu_backward_f32)(float* gx, const float* gy, const float* x, Py_ssize_t n) noexcept nogil
+        void (*gelu_tanh_forward_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
+        void (*gelu_tanh_backward_f32)(float* gx, const float* gy, const float* x, Py_ssize_t n) noexcept nogil
         void (*gemm_pack_f32)(float* p, const float* b, Py_ssize_t k, Py_ssize_t n, Py_ssize_t bk, Py_ssize_t bn) noexcept nogil
         void (*gemm_panel_f32)(float* c, const float* a, const float* p, const float* bias, Py_ssize_t m, Py_ssize_t n,
                                Py_ssize_t k, Py_ssize_t ldc, Py_ssize_t am, Py_ssize_t ak, int accumulate) noexcept nogil
@@ -34,6 +50,8 @@ cdef extern from "tinynet.h" nogil:
         void (*bn_backward_f32)(float* gx, const float* gy, const float* x, const float* center, const float* a,
                                 const float* b, const float* d, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldo,
                                 Py_ssize_t ldg, Py_ssize_t ldx) noexcept nogil
+        void (*softmax_forward_f32)(float* y, const float* x, Py_ssize_t rows, Py_ssize_t c) noexcept nogil
+        void (*softmax_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t rows, Py_ssize_t c) noexcept nogil
         void (*log_softmax_forward_f32)(float* y, const float* x, Py_ssize_t rows, Py_ssize_t c) noexcept nogil
         void (*log_softmax_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t rows,
                                          Py_ssize_t c) noexcept nogil
@@ -65,6 +83,11 @@ cdef extern from "tinynet.h" nogil:
         void (*bce_backward_f32)(float* gx, const float* g, const float* x, const float* t, Py_ssize_t n, Py_ssize_t ldg,
                                  float delta, float scale) noexcept nogil
         double (*square_sum_f32)(const float* x, Py_ssize_t n) noexcept nogil
+        void (*layer_norm_forward_f32)(float* y, float* stats, const float* x, const float* weight, const float* bias,
+                                       Py_ssize_t rows, Py_ssize_t c, double eps) noexcept nogil
+        void (*layer_norm_backward_f32)(float* gx, double* sums, float* part, const float* gy, const float* x,
+                                        const float* stats, const float* weight, Py_ssize_t rows,
+                                        Py_ssize_t c) noexcept nogil
         void (*philox_u32)(uint32_t* out, Py_ssize_t n, uint64_t first, uint64_t seed, uint64_t call) noexcept nogil
         void (*dropout_f32)(float* y, const float* x, Py_ssize_t n, uint64_t first, uint64_t seed, uint64_t call,
                             uint32_t threshold, float scale) noexcept nogil

@@ -20,6 +20,25 @@ from tinynet.nn.functional.loss import (
     smooth_l1_loss,
 )
 from tinynet.nn.functional.normalization import batch_norm
+from tinynet.nn.functional.activation import (
+    elu,
+    gelu,
+    hardtanh,
+    leaky_relu,
+    log_softmax,
+    logsigmoid,
+    relu,
+    relu6,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    tanh,
+)
+from tinynet.nn.functional.dropout import dropout
+from tinynet.nn.functional.linear import linear
+from tinynet.nn.functional.loss import cross_entropy
+from tinynet.nn.functional.normalization import batch_norm, layer_norm
 
 __all__ = [
     "batch_norm",
@@ -35,9 +54,20 @@ __all__ = [
     "mse_loss",
     "nll_loss",
     "one_hot",
+    "elu",
+    "gelu",
+    "hardtanh",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
     "relu",
+    "relu6",
     "sigmoid",
     "smooth_l1_loss",
+    "silu",
     "softmax",
+    "softplus",
     "tanh",
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from tinynet import _check
 from tinynet._tensor import Tensor, apply
 from tinynet.errors import ArgumentError, DTypeError
+from tinynet.ops.layer_norm import LayerNorm
 from tinynet.ops.normalization import BatchNorm
 
 
@@ -62,3 +65,54 @@ def _statistics(name: str, buffer: Tensor | None) -> np.ndarray[Any, Any] | None
     if buffer.requires_grad:
         raise ArgumentError(f"batch_norm: {name} must not require a gradient; got a tensor that does")
     return buffer.numpy()
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Layer normalisation over the last axes (Ba, Kiros & Hinton 2016).
+
+    y = (input - mean) / sqrt(var + eps) * weight + bias, with mean and biased variance over those axes.
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., *normalized_shape), float32 or float64
+    normalized_shape : int or sequence of int
+        The sizes of the axes to normalise over.
+    weight, bias : Tensor, shape `normalized_shape`, optional
+        gamma and beta; 1 and 0 if left out.
+    eps : float, default 1e-5
+        Added to the variance inside the root; above 0.
+
+    Returns
+    -------
+    Tensor, of the input's shape
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        If shapes or dtypes do not fit, or `eps` is not above 0.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.nn.functional.layer_norm(tn.tensor([[-1.0, 1.0], [3.0, 3.0]]), [2], eps=1e-12)
+    tensor([[-1.,  1.],
+            [ 0.,  0.]])
+    """
+    shape = normalized_sizes("layer_norm", normalized_shape)
+    return apply(LayerNorm(shape, _check.real("layer_norm", "eps", eps, 0, above=True)), input, weight, bias)
+
+
+def normalized_sizes(owner: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    """`normalized_shape` as a tuple of at least one int, each at least 0."""
+    given = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+    if not given:
+        raise ArgumentError(
+            f"{owner}: normalized_shape must name at least one axis; got {normalized_shape!r}"
+        )
+    return tuple(_check.integer(owner, "normalized_shape", size, 0) for size in given)
