@@ -418,9 +418,10 @@ static void layer_norm_backward_f32(float *gx, double *sums, float *part, const 
             const float *g = gy + i * c, *xi = x + i * c, *t = stats + 3 * i;
             double s = 0.0, q = 0.0;
             for (ptrdiff_t j = 0; j < c; j++) {
-                float xh = (xi[j] - t[0]) * t[1] + t[2];
-                s += g[j] * weight[j];
-                q += g[j] * weight[j] * xh;
+                float xh = (xi[j] - t[0]) * t[1] + t[2], gw = g[j] * weight[j];
+                s += gw;
+                q += gw * xh;
+                if (gx) gx[i * c + j] = gw;
                 if (sums) {
                     part[j] += g[j];
                     part[c + j] += g[j] * xh;
@@ -428,7 +429,7 @@ static void layer_norm_backward_f32(float *gx, double *sums, float *part, const 
             }
             float d = (float)(s / c), b = (float)(q / c);
             for (ptrdiff_t j = 0; gx && j < c; j++)
-                gx[i * c + j] = t[1] * (g[j] * weight[j] - d - b * ((xi[j] - t[0]) * t[1] + t[2]));
+                gx[i * c + j] = t[1] * (gx[i * c + j] - d - b * ((xi[j] - t[0]) * t[1] + t[2]));
         }
         for (ptrdiff_t j = 0; sums && j < 2 * c; j++) sums[j] += part[j];
     }

@@ -21,6 +21,18 @@ from tinynet.ops import pointwise as P
 from tinynet.ops import selection as C
 from tinynet.ops import cross_entropy as classes
 from tinynet.ops import loss as losses
+from tinynet.ops import (
+    activation,
+    arithmetic,
+    dropout,
+    layer_norm,
+    linear,
+    normalization,
+    reduction,
+    shape,
+    softmax,
+    softmax_output,
+)
 
 Array = np.ndarray
 Shapes = tuple[tuple[int, ...], ...]  # one shape per input
@@ -296,6 +308,17 @@ def bn_eval_reference(x: Array, weight: Array, bias: Array) -> Array:
     return (x - mean) / np.sqrt(var + 1e-3) * channel(weight, x) + channel(bias, x)
 
 
+def gelu_tanh(x: Array) -> Array:
+    return x * special.expit(2.0 * np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3))  # (1 + tanh(u)) / 2
+
+
+def layer_norm_reference(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    axes = tuple(range(x.ndim - weight.ndim, x.ndim))
+    mu = x.mean(axis=axes, keepdims=True)
+    var = ((x - mu) ** 2).mean(axis=axes, keepdims=True)
+    return (x - mu) / np.sqrt(var + 1e-5) * weight + (0.0 if bias is None else bias)
+
+
 def picked(size: int) -> Array:
     return np.arange(2 * size + 1) * 3 % size  # every place, some several times
 
@@ -337,6 +360,13 @@ MATRIX: tuple[Shapes, ...] = (((5, 7),), ((1, 7),), ((6, 1),), ((67, 3),))
 BN: tuple[Shapes, ...] = tuple(
     (x, (x[1],), (x[1],)) for x in ((6, 5), (65, 3), (129, 17), (7, 1), (4, 3, 5), (2, 3, 4, 5), (3, 1, 1, 2))
 )
+LAYER_NORM: tuple[Shapes, ...] = tuple(
+    (x, w, w)
+    for x, w in (
+        ((6, 5), (5,)), ((65, 17), (17,)), ((3, 1), (1,)), ((4, 3, 5), (3, 5)), ((2, 3, 4, 9), (9,)),
+        ((0, 3), (3,)), ((7,), (7,)),
+    )
+)  # fmt: skip
 LINEAR = ((4, 7, 5), (7, 5, 1), (5, 1, 3), (1, 6, 4), (1, 1, 1), (0, 3, 2), (13, 17, 33))  # (N, C, K)
 
 
@@ -485,6 +515,31 @@ CASES: tuple[Case, ...] = (
     Case("relu", activation.ReLU, F.relu, lambda x: np.where(x > 0.0, x, 0.0), UNARY, BIG, "away"),
     Case("relu_inplace", activation.ReLU, lambda x: F.relu(x.clone(), inplace=True),
          lambda x: np.where(x > 0.0, x, 0.0), UNARY, BIG, "away", node="relu"),
+    Case("leaky_relu", activation.LeakyReLU, lambda x: F.leaky_relu(x, 0.1),
+         lambda x: np.where(x > 0.0, x, 0.1 * x), UNARY, BIG, "away", node="leaky_relu"),
+    Case("leaky_relu_negative", activation.LeakyReLU, lambda x: F.leaky_relu(x, -0.5),
+         lambda x: np.where(x > 0.0, x, -0.5 * x), UNARY, BIG, "away", node="leaky_relu"),
+    Case("leaky_relu_inplace", activation.LeakyReLU, lambda x: F.leaky_relu(x.clone(), 0.1, inplace=True),
+         lambda x: np.where(x > 0.0, x, 0.1 * x), UNARY, BIG, "away", node="leaky_relu"),
+    Case("elu", activation.ELU, lambda x: F.elu(x, 1.5), lambda x: np.where(x > 0.0, x, 1.5 * np.expm1(x)),
+         UNARY, BIG, "away", ulps=2),
+    Case("hardtanh", activation.Hardtanh, lambda x: F.hardtanh(x, -0.125, 3.0),
+         lambda x: np.clip(x, -0.125, 3.0), UNARY, BIG, "away"),
+    Case("hardtanh_high", activation.Hardtanh, lambda x: F.hardtanh(x, -3.0, 0.125),
+         lambda x: np.clip(x, -3.0, 0.125), UNARY, BIG, "away", node="hardtanh"),
+    Case("relu6", activation.ReLU6, F.relu6, lambda x: np.clip(x, 0.0, 6.0), UNARY, BIG, "away"),
+    Case("softplus", activation.Softplus, lambda x: F.softplus(x, 2.0),
+         lambda x: np.log1p(np.exp(2.0 * x)) / 2.0, UNARY, BIG, ulps=4),
+    Case("softplus_threshold", activation.Softplus, lambda x: F.softplus(x, threshold=0.1),
+         lambda x: np.where(x > 0.1, x, np.log1p(np.exp(x))), UNARY, BIG, "away", ulps=4, node="softplus"),
+    Case("logsigmoid", activation.LogSigmoid, F.logsigmoid, special.log_expit, UNARY, BIG, ulps=4),
+    Case("silu", activation.SiLU, F.silu, lambda x: x * special.expit(x), UNARY, BIG, ulps=3, grad_ulps=8),
+    Case("silu_inplace", activation.SiLU, lambda x: F.silu(x.clone(), inplace=True),
+         lambda x: x * special.expit(x), UNARY, BIG, ulps=3, grad_ulps=8, node="silu"),
+    Case("gelu", activation.GELU, F.gelu, lambda x: x * special.erfc(-x / np.sqrt(2.0)) / 2.0, UNARY, BIG,
+         ulps=24, grad_ulps=8),
+    Case("gelu_tanh", activation.GELUTanh, lambda x: F.gelu(x, "tanh"), gelu_tanh, UNARY, BIG, ulps=40,
+         grad_ulps=8, node="gelu"),
     # linear
     Case("linear", linear.Linear, F.linear, lambda x, w, b: np.einsum("nc,kc->nk", x, w) + b,
          rows_and_weight(True), ((1001, 67), (45, 67), (45,)), elementwise=False, ulps=8, grad_ulps=16),
@@ -504,8 +559,10 @@ CASES: tuple[Case, ...] = (
          elementwise=False, ulps=4, grad_ulps=8, node="log_softmax"),
     Case("log_softmax_0", softmax.LogSoftmax, lambda x: F.log_softmax(x, 0), log_softmax(0), CUBE, BIG_CUBE,
          elementwise=False, ulps=4, grad_ulps=8, node="log_softmax"),
-    Case("softmax", softmax.LogSoftmax, lambda x: F.softmax(x, 1), lambda x: special.softmax(x, 1), CUBE,
-         BIG_CUBE, elementwise=False, ulps=8, grad_ulps=16, node="exp"),
+    Case("softmax", softmax_output.Softmax, lambda x: F.softmax(x, 1), lambda x: special.softmax(x, 1), CUBE,
+         BIG_CUBE, elementwise=False, ulps=4, grad_ulps=8),
+    Case("softmax_last", softmax_output.Softmax, lambda x: F.softmax(x, -1), lambda x: special.softmax(x, -1),
+         (*MATRIX, ((),), ((0, 3),), ((5,),)), BIG, elementwise=False, ulps=4, grad_ulps=8, node="softmax"),
     *(
         Case("cross_entropy" + "".join(f"_{v}" for v in o.values()), classes.CrossEntropy, cross_entropy(**o),
              cross_entropy_reference(**o), MATRIX, BIG, elementwise=False, ulps=8, grad_ulps=16,
@@ -609,6 +666,15 @@ CASES: tuple[Case, ...] = (
     # an op of one's own
     Case("function", Call, Own.apply, lambda x, w: x * x * w, tuple((s, s) for (s,) in UNARY),
          (BIG[0], BIG[0]), ulps=2, node="Own"),
+    Case("layer_norm", layer_norm.LayerNorm, lambda x, w, b: F.layer_norm(x, w.shape, w, b),
+         layer_norm_reference, LAYER_NORM, ((2501, 37), (37,), (37,)), ("normal", "away", "normal"),
+         elementwise=False, ulps=BN_ULPS, grad_ulps=2 * BN_ULPS, node="layer_norm"),
+    Case("layer_norm_no_bias", layer_norm.LayerNorm, lambda x, w: F.layer_norm(x, w.shape, w),
+         layer_norm_reference, tuple(s[:2] for s in LAYER_NORM), ((67, 1301), (1301,)), ("normal", "away"),
+         elementwise=False, ulps=BN_ULPS, grad_ulps=2 * BN_ULPS, node="layer_norm"),
+    Case("layer_norm_plain", layer_norm.LayerNorm, lambda x: F.layer_norm(x, x.shape[1:]),
+         lambda x: layer_norm_reference(x, np.ones(x.shape[1:])), tuple(s[:1] for s in LAYER_NORM[:4]),
+         ((13, 18, 143),), elementwise=False, ulps=BN_ULPS, grad_ulps=2 * BN_ULPS, node="layer_norm"),
     # dropout
     Case("dropout", dropout.Dropout, lambda x: F.dropout(x, DROPOUT_P, generator=tn.Generator(DROPOUT_SEED)),
          dropout_reference, UNARY, BIG, random=True, ulps=2),

@@ -75,7 +75,10 @@ def test_every_op_agrees_with_scalar(case: Case, isa: str, rng: np.random.Genera
             assert_near(a, b.astype(np.float64), EPS, bound, size, f"gradient {i} of {what}")
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu", "dropout"])
+ELEMENTWISE = "sigmoid tanh relu dropout leaky_relu elu hardtanh softplus logsigmoid silu gelu gelu_tanh"
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE.split())
 def test_elementwise_at_every_length(name: str, isa: str, rng: np.random.Generator) -> None:
     """An element's value depends on itself alone: the same bits wherever it stands in a vector."""
     case = next(c for c in CASES if c.name == name)
@@ -188,12 +191,18 @@ def test_statistics_at_the_edges_of_blocks(c: int, isa: str, rng: np.random.Gene
         np.testing.assert_allclose(variance, other[1], rtol=64 * EPS)
 
 
-@pytest.mark.parametrize("name", ["log_softmax", "cross_entropy_0.3_True_none", "bn_train", "linear"])
+@pytest.mark.parametrize(
+    "name",
+    ["log_softmax", "softmax_last", "cross_entropy_0.3_True_none", "bn_train", "linear", "layer_norm"],
+)
 @pytest.mark.parametrize("c", VECTORS)
 def test_rows_and_columns_at_the_edges(c: int, name: str, isa: str, rng: np.random.Generator) -> None:
     case = next(x for x in CASES if x.name == name)
     for m in (6, 63, 64, 65, 129):
-        shapes = {"bn_train": ((m, c), (c,), (c,)), "linear": ((m, c), (c, c), (c,))}.get(name, ((m, c),))
+        affine = ((m, c), (c,), (c,))
+        shapes = {"bn_train": affine, "layer_norm": affine, "linear": ((m, c), (c, c), (c,))}.get(
+            name, ((m, c),)
+        )
         arrays = case.draw(rng, shapes, np.float32)
         expected = case.reference(*(a.astype(np.float64) for a in arrays))
         g = np.asarray(rng.standard_normal(expected.shape), np.float32)

@@ -46,10 +46,11 @@ from tinynet.nn.parameter_container import ParameterDict, ParameterList
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "ELU",
+    "GELU",
     "BatchNorm1d",
     "CrossEntropyLoss",
     "Dropout",
-    "ELU",
     "Flatten",
     "HuberLoss",
     "Identity",

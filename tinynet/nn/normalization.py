@@ -6,9 +6,9 @@ Batch normalisation, in training mode, per channel over the m values of the batc
     running_mean = (1 - momentum) running_mean + momentum mu
     running_var  = (1 - momentum) running_var  + momentum var m / (m - 1)
 
-In evaluation mode the running statistics take the place of mu and var.  Layer normalisation takes mu and var over
-the last axes, example by example, in both modes.  The equations' code is the ops'; this file holds the state and the
-rules that say which statistics are used and when they move.
+In evaluation mode the running statistics take the place of mu and var.  Layer normalisation takes mu and var
+over the last axes, example by example, in both modes.  The equations' code is the ops'; this file holds the
+state and the rules that say which statistics are used and when they move.
 """
 
 from __future__ import annotations
