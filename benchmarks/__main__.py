@@ -20,6 +20,7 @@ BENCHMARKS = {
     "mnist_mlp": "one training step beside PyTorch's best mode; import time, size, memory",
     "mnist_parts": "what that step spends its time on: kernels, graph, optimiser",
     "overhead": "cost per node, module call, optimiser step and batch, on tiny tensors",
+    "activations": "activations and layer normalisation, forward and backward, beside PyTorch",
     "gemm": "matrix products by packed panels and by OpenBLAS: where they cross",
     "optimizers": "a step of each optimiser beside PyTorch's",
     "serial_work": "where a second thread starts to pay",

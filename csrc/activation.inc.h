@@ -6,12 +6,10 @@
 INLINE vf magnitude(vf x) { return (vf)((vi)x & INT32_MAX); }
 INLINE vf logistic(vf x) { return 1.0f / (1.0f + exp_v(-x)); }
 
-/* exp(x) - 1 for x <= 0, as 2^n (exp(r) - 1) + (2^n - 1); NaN stays NaN. */
+/* exp(x) - 1 for x <= 0 (0 above), as 2^n (exp(r) - 1) + (2^n - 1); NaN stays NaN. */
 INLINE vf expm1_v(vf x) {
-    const float low = -80.0f; /* from -17 on it is -1 */
-    vi n;
-    vf q = exp_parts(choose(x < low, splat(low), x), &n);
-    vf power = power_of_two(n);
+    vf n, q = exp_parts(limited(x, -80.0f, 0.0f), &n); /* from -17 on it is -1 */
+    vf power = scaled(splat(1.0f), n);
     return power * q + (power - 1.0f);
 }
 
@@ -67,7 +65,7 @@ static void elu_forward_f32(float *y, const float *x, ptrdiff_t n, const float *
     const float alpha = p[0];
     MAP(n, {
         vf v = load_n(x + i, m);
-        store_n(y + i, choose(v > 0.0f, v, alpha * expm1_v(choose(v > 0.0f, splat(0.0f), v))), m);
+        store_n(y + i, choose(v > 0.0f, v, alpha * expm1_v(v)), m);
     });
 }
 
@@ -84,7 +82,7 @@ static void hardtanh_forward_f32(float *y, const float *x, ptrdiff_t n, const fl
     const float low = p[0], high = p[1];
     MAP(n, {
         vf v = load_n(x + i, m);
-        store_n(y + i, choose(v < low, splat(low), choose(v > high, splat(high), v)), m);
+        store_n(y + i, limited(v, low, high), m);
     });
 }
 

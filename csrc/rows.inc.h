@@ -14,14 +14,18 @@ INLINE float row_max(const float *x, ptrdiff_t c) {
         vf u = load(x + j);
         v = choose(u > v, u, v);
     }
-    for (int k = 0; k < VL; k++) top = v[k] > top ? v[k] : top;
-    return top;
+    float s[VL];
+    store(s, v);
+    for (int half = VL / 2; half; half /= 2)
+        for (int k = 0; k < half; k++) s[k] = s[k + half] > s[k] ? s[k + half] : s[k];
+    return s[0];
 }
 
 INLINE vf first_lanes(vf v, ptrdiff_t n) { /* v in the first n lanes, 0 in the others */
-    float t[VL];
-    store(t, v);
-    return load_n(t, n);
+    static const int32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    vi lane;
+    memcpy(&lane, numbers, sizeof lane);
+    return (vf)((vi)v & (lane < (int32_t)n));
 }
 
 static void softmax_forward_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t c) {

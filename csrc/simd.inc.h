@@ -68,32 +68,45 @@ INLINE float lanes_sum(vf v) {
     return s[0];
 }
 
+/* x limited to [low, high]; NaN stays NaN. */
+INLINE vf limited(vf x, float low, float high) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_min_ps(_mm512_set1_ps(high), _mm512_max_ps(_mm512_set1_ps(low), (__m512)x));
+#elif defined(__AVX2__)
+    return (vf)_mm256_min_ps(_mm256_set1_ps(high), _mm256_max_ps(_mm256_set1_ps(low), (__m256)x));
+#else
+    return choose(x < low, splat(low), choose(x > high, splat(high), x));
+#endif
+}
+
+/* p 2^n for a whole number n of at most 252 either way. */
+INLINE vf scaled(vf p, vf n) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    vi e = __builtin_convertvector(n, vi), half = e >> 1; /* two factors: 2^n may be beyond the range of float */
+    return p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
+#endif
+}
+
 /* n = round(x / ln 2) and exp(r) - 1 for r = x - n ln 2, taken in two steps (|r| <= 0.347), by the degree-6 polynomial of
- * Cephes (Moshier 1989); |x| up to 89. */
-INLINE vf exp_parts(vf x, vi *n) {
+ * Cephes (Moshier 1989); |x| up to 104. */
+INLINE vf exp_parts(vf x, vf *n) {
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to the nearest integer */
-    vf t = x * 1.44269504088896341f + magic;
-    vf whole = t - magic;
-    vf r = x - whole * 0.693359375f;
-    r = r + whole * 2.12194440e-4f;
+    *n = (x * 1.44269504088896341f + magic) - magic;
+    vf r = x - *n * 0.693359375f;
+    r = r + *n * 2.12194440e-4f;
     vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    *n = (vi)t - 0x4B400000; /* the bits of magic: what is left is n */
     return p * (r * r) + r;
 }
 
-INLINE vf power_of_two(vi n) { return (vf)((n + 127) << 23); } /* -126 <= n <= 127 */
-
 /* exp(x) = 2^n exp(r).  At most 3 units in the last place (tests/test_kernels.py, through log-softmax).
- * Below -87.3 the result, which would be subnormal, is 0; above 88.7 it is inf; NaN stays NaN. */
+ * Below -87.3 the result, which would be subnormal, is flushed to 0 (region.h); above 88.7 it is inf; NaN stays NaN. */
 INLINE vf exp_v(vf x) {
-    const float low = -87.3365f, high = 88.7228f;
-    vi n;
-    vf q = exp_parts(choose(x < low, splat(low), choose(x > high, splat(high), x)), &n);
-    vi half = n >> 1; /* two factors, since n may be 128 */
-    vf y = (q + 1.0f) * power_of_two(half) * power_of_two(n - half);
-    return choose(x < low, splat(0.0f), choose(x > high, splat(INFINITY), y));
+    vf n, q = exp_parts(limited(x, -104.0f, 104.0f), &n);
+    return scaled(q + 1.0f, n);
 }

@@ -24,9 +24,9 @@ from tinynet.creation import ones, zeros
 from tinynet.errors import DTypeError, ShapeError
 from tinynet.nn import functional as F
 from tinynet.nn import init
-from tinynet.nn.functional.normalization import normalized_sizes
 from tinynet.nn.module import Module
 from tinynet.nn.parameter import Parameter
+from tinynet.ops.layer_norm import normalized_sizes
 
 
 class _BatchNorm(Module):

@@ -8,7 +8,7 @@ Hendrycks & Gimpel 2016.  Softplus: Dugas, Bengio, Belisle, Nadeau & Garcia 2001
 """
 
 from cython.parallel cimport prange
-from libc.math cimport M_PI, sqrt
+from libc.math cimport M_PI, isfinite, sqrt
 from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Op
@@ -19,6 +19,7 @@ from tinynet.ops.threads cimport PIECE, team, tn_enter, tn_leave
 
 import numpy as np
 
+from tinynet import _check
 from tinynet.errors import ArgumentError
 
 import_array()
@@ -68,6 +69,11 @@ cdef void map2(map2_t f, map2_p_t f_p, const float* p, ndarray z, ndarray x, nda
     cdef int threads = team(<double>n * cost, (n + PIECE - 1) // PIECE)
     for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
         piece2(f, f_p, p, pz, px, py, n, i)
+
+
+cdef double finite(str op, str argument, object value) except? -1.0:
+    """A parameter, a finite number."""
+    return value if type(value) is float and isfinite(<double>value) else _check.real(op, argument, value)
 
 
 cdef class Activation(Op):
@@ -169,7 +175,7 @@ cdef class LeakyReLU(Activation):
 
     def __init__(self, negative_slope):
         self.forward_p_f32, self.backward_p_f32, self.cost = K.leaky_relu_forward_f32, K.leaky_relu_backward_f32, 8
-        self.p[0] = negative_slope
+        self.p[0] = finite("leaky_relu", "negative_slope", negative_slope)
         self.by_input = self.p[0] < 0.0
 
     @property
@@ -188,8 +194,8 @@ cdef class ELU(Activation):
 
     def __init__(self, alpha):
         self.forward_p_f32, self.backward_p_f32, self.cost = K.elu_forward_f32, K.elu_backward_f32, 30
-        self.p[0] = alpha
-        if not self.p[0] >= 0.0:
+        self.p[0] = finite("elu", "alpha", alpha)
+        if self.p[0] < 0.0:
             raise ArgumentError(f"elu: alpha must be at least 0; got {alpha!r}")
 
     cdef object forward_f64(self, ndarray x):
@@ -205,8 +211,8 @@ cdef class Hardtanh(Activation):
 
     def __init__(self, min_val, max_val):
         self.forward_p_f32, self.backward_p_f32, self.cost = K.hardtanh_forward_f32, K.hardtanh_backward_f32, 8
-        self.p[0], self.p[1] = min_val, max_val
-        if not self.p[0] <= self.p[1]:
+        self.p[0], self.p[1] = finite("hardtanh", "min_val", min_val), finite("hardtanh", "max_val", max_val)
+        if self.p[0] > self.p[1]:
             raise ArgumentError(f"hardtanh: min_val must not be above max_val; got {min_val!r} and {max_val!r}")
 
     cdef object forward_f64(self, ndarray x):
@@ -229,7 +235,7 @@ cdef class Softplus(Activation):
 
     def __init__(self, beta, threshold):
         self.forward_p_f32, self.backward_p_f32, self.cost = K.softplus_forward_f32, K.softplus_backward_f32, 40
-        self.p[0], self.p[1] = beta, threshold
+        self.p[0], self.p[1] = finite("softplus", "beta", beta), finite("softplus", "threshold", threshold)
         self.by_input, self.backward_cost = True, 30
         if self.p[0] == 0.0:
             raise ArgumentError(f"softplus: beta must not be 0; got {beta!r}")

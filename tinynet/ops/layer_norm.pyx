@@ -14,6 +14,7 @@ of 1e-2 costs no accuracy.  Rows are cut into ranges by the shape; the sums over
 """
 
 from cython.parallel cimport prange
+from libc.math cimport INFINITY
 from numpy cimport (
     NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp,
 )
@@ -26,7 +27,8 @@ from tinynet.ops.threads cimport PIECE, SLOTS, team, tn_enter, tn_leave
 
 import numpy as np
 
-from tinynet.errors import ShapeError
+from tinynet import _check
+from tinynet.errors import ArgumentError, ShapeError
 
 import_array()
 
@@ -61,9 +63,17 @@ cdef ndarray vector_or(ndarray v, double value, Py_ssize_t c, int dtype):
     return v
 
 
+cpdef tuple normalized_sizes(str owner, object normalized_shape):
+    """`normalized_shape`, an int or a sequence of at least one, as a tuple of int, each at least 0."""
+    cdef tuple sizes = tuple(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
+    if len(sizes) == 0:
+        raise ArgumentError(f"{owner}: normalized_shape must name at least one axis; got {normalized_shape!r}")
+    return tuple([n if type(n) is int and n >= 0 else _check.integer(owner, "normalized_shape", n, 0) for n in sizes])
+
+
 cdef class LayerNorm(Op):
-    """y = gamma (x - mu) rstd + beta over the last axes of x, which `normalized_shape` (a tuple of int) names, at least one; gamma and
-    beta of that shape, or None; eps > 0.
+    """y = gamma (x - mu) rstd + beta over the last axes of x, whose sizes are `normalized_shape`; gamma and beta of that shape, or
+    None; eps > 0.
 
     Saves x for the gradients of x and gamma, gamma for that of x; two or three numbers per row go with x.  For the gradients see
     the top of this file.
@@ -79,7 +89,8 @@ cdef class LayerNorm(Op):
     cdef ndarray stats                   # float32: (rows, 3), see the kernel; float64: (2, rows, 1), mean and rstd
 
     def __init__(self, normalized_shape, eps):
-        self.shape, self.eps = normalized_shape, eps
+        self.shape = normalized_sizes("layer_norm", normalized_shape)
+        self.eps = eps if type(eps) is float and 0.0 < eps < INFINITY else _check.real("layer_norm", "eps", eps, 0, above=True)
 
     @property
     def name(self):

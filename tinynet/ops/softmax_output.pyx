@@ -96,7 +96,12 @@ cdef class Softmax(Op):
 
     cdef ndarray axis_last(self, ndarray x):
         """x in C order with the chosen axis last; a scalar as one row of one element."""
+        if self.axis == PyArray_NDIM(x) - 1:
+            return contiguous(x)
         return contiguous(np.moveaxis(x, self.axis, -1)) if PyArray_NDIM(x) else (<object>x).reshape(1)
 
     cdef ndarray axis_back(self, ndarray y, int ndim):
+        """y with its last axis where it was."""
+        if self.axis == ndim - 1:
+            return y
         return np.moveaxis(y, -1, self.axis) if ndim else (<object>y).reshape(())

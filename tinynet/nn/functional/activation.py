@@ -101,8 +101,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     >>> tn.nn.functional.leaky_relu(tn.tensor([-1.0, 2.0]), 0.5)
     tensor([-0.5,  2. ])
     """
-    slope = _check.real("leaky_relu", "negative_slope", negative_slope)
-    return _run(LeakyReLU(slope), input, inplace, slope < 0)
+    return _run(LeakyReLU(negative_slope), input, inplace, saves_input=negative_slope < 0)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -131,7 +130,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> tn.nn.functional.elu(tn.tensor([-100.0, 2.0]))
     tensor([-1.,  2.])
     """
-    return _run(ELU(_check.real("elu", "alpha", alpha, 0)), input, inplace)
+    return _run(ELU(alpha), input, inplace)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -209,8 +208,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     >>> tn.nn.functional.softplus(tn.tensor([-100.0, 30.0]))
     tensor([ 0., 30.])
     """
-    b = _check.real("softplus", "beta", beta)
-    return apply(Softplus(b, _check.real("softplus", "threshold", threshold)), input)
+    return apply(Softplus(beta, threshold), input)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
@@ -239,8 +237,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     >>> tn.nn.functional.hardtanh(tn.tensor([-3.0, 0.5, 3.0]))
     tensor([-1. ,  0.5,  1. ])
     """
-    low = _check.real("hardtanh", "min_val", min_val)
-    return _run(Hardtanh(low, _check.real("hardtanh", "max_val", max_val)), input, inplace)
+    return _run(Hardtanh(min_val, max_val), input, inplace)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:

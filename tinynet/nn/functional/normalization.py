@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import _check
 from tinynet._tensor import Tensor, apply
 from tinynet.errors import ArgumentError, DTypeError
 from tinynet.ops.layer_norm import LayerNorm
@@ -104,15 +103,4 @@ def layer_norm(
     tensor([[-1.,  1.],
             [ 0.,  0.]])
     """
-    shape = normalized_sizes("layer_norm", normalized_shape)
-    return apply(LayerNorm(shape, _check.real("layer_norm", "eps", eps, 0, above=True)), input, weight, bias)
-
-
-def normalized_sizes(owner: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
-    """`normalized_shape` as a tuple of at least one int, each at least 0."""
-    given = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
-    if not given:
-        raise ArgumentError(
-            f"{owner}: normalized_shape must name at least one axis; got {normalized_shape!r}"
-        )
-    return tuple(_check.integer(owner, "normalized_shape", size, 0) for size in given)
+    return apply(LayerNorm(normalized_shape, eps), input, weight, bias)
