@@ -176,7 +176,7 @@ static void gelu_tanh_backward_f32(float *gx, const float *gy, const float *x, p
         vf v = load_n(x + i, m);
         vf q = limited_square(v);
         vf s = logistic(v * (GELU_A + GELU_B * q));
-        vf slope = s * (1.0f + v * (1.0f - s) * (GELU_A + 3.0f * GELU_B * q));
+        vf slope = s + v * (s * (1.0f - s)) * (GELU_A + 3.0f * GELU_B * q);
         store_n(gx + i, load_n(gy + i, m) * slope, m);
     });
 }

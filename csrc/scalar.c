@@ -130,7 +130,7 @@ static void gelu_tanh_forward_f32(float *y, const float *x, ptrdiff_t n) {
 static void gelu_tanh_backward_f32(float *gx, const float *gy, const float *x, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) {
         float q = limited_square(x[i]), s = 1.0f / (1.0f + expf(-x[i] * (gelu_a + gelu_b * q)));
-        gx[i] = gy[i] * (s * (1.0f + x[i] * (1.0f - s) * (gelu_a + 3.0f * gelu_b * q)));
+        gx[i] = gy[i] * (s + x[i] * (s * (1.0f - s)) * (gelu_a + 3.0f * gelu_b * q));
     }
 }
 

@@ -87,7 +87,7 @@ typedef struct tn_kernels {
     /* y = x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3).  At most 3 units in the last place
      * for x >= -1, 110 for x >= -8, where y is -3e-21. */
     void (*gelu_tanh_forward_f32)(float *y, const float *x, ptrdiff_t n);
-    /* gx = gy s (1 + x (1 - s) 2u') with s = (1 + tanh(u)) / 2 */
+    /* gx = gy (s + x s (1 - s) 2u') with s = (1 + tanh(u)) / 2 */
     void (*gelu_tanh_backward_f32)(float *gx, const float *gy, const float *x, ptrdiff_t n);
 
     /* ---- matrix product: c (m, n) = a (m, k) times b (k, n) ------------------------------------------------------- */

@@ -327,7 +327,8 @@ def test_neighbours_stay(n: int, isa: str, rng: np.random.Generator) -> None:
     t = tn.from_numpy(x.reshape(5, n))
     F.batch_norm(t, tn.from_numpy(mean), tn.from_numpy(var), training=True)
     assert not np.array_equal(mean, before)
-    F.relu(t, inplace=True)
+    for in_place in (F.relu, F.leaky_relu, F.elu, F.silu, F.hardtanh, F.relu6):
+        in_place(t, inplace=True)
     F.dropout(t, 0.5, inplace=True)
     leaf = tn.from_numpy(w).requires_grad_()
     leaf.grad = tn.from_numpy(g)
@@ -369,6 +370,8 @@ for isa in kernels.available():
         for y in (x + g, g - x, x * g, g / x, x / 2.0, 2.0 / x):
             y.backward(g)
         for y in (F.linear(x, w, b), F.linear(x, w.T), F.sigmoid(x), F.tanh(x), F.relu(x), F.dropout(x, 0.5),
+                  F.leaky_relu(x), F.elu(x), F.hardtanh(x), F.softplus(x), F.logsigmoid(x), F.silu(x), F.gelu(x),
+                  F.gelu(x, "tanh"), F.softmax(x, 1), F.layer_norm(x, n, gamma, b),
                   F.log_softmax(x, 1), F.batch_norm(x, mean, var, gamma, b, training=True),
                   F.batch_norm(x, mean, var, gamma, b), x.T @ x):
             y.backward(g if y.shape == g.shape else at_the_edge(n, n))
@@ -420,6 +423,56 @@ def test_tanh_ulps(isa: str, record_property: object) -> None:
     error = ulps(F.tanh(tn.from_numpy(x)).numpy().astype(np.float64), np.tanh(x.astype(np.float64)))
     record_property("ulps", error)
     assert error <= 3.0
+
+
+def relative_error(y: Array, exact: Array) -> Array:
+    """In units in the last place where |exact| >= 1e-36; smaller results may be 0."""
+    exact = exact.astype(np.float64)
+    unit = np.ldexp(1.0, np.frexp(exact)[1] - 24)
+    error = np.abs(y - exact)
+    assert (error[np.abs(exact) < 1e-36] <= 1e-36).all()
+    return np.where(np.abs(exact) >= 1e-36, error / np.maximum(unit, SMALLEST_NORMAL), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("door", "exact", "bound"),
+    [
+        (F.elu, lambda x: np.where(x > 0.0, x, np.expm1(np.minimum(x, 0.0))), 1.0),
+        (F.softplus, lambda x: np.logaddexp(0.0, x), 3.0),
+        (F.logsigmoid, special.log_expit, 3.0),
+        (F.silu, lambda x: x * special.expit(x), 3.0),
+    ],
+    ids=["elu", "softplus", "logsigmoid", "silu"],
+)
+def test_activation_ulps(
+    door: Callable[..., tn.Tensor],
+    exact: Callable[[Array], Array],
+    bound: float,
+    isa: str,
+    record_property: object,
+) -> None:
+    x = grid()
+    error = relative_error(door(tn.from_numpy(x)).numpy(), exact(x.astype(np.float64))).max()
+    record_property("ulps", error)
+    assert error <= bound
+
+
+@pytest.mark.parametrize(("approximate", "near", "far"), [("none", 4.0, 64.0), ("tanh", 3.0, 110.0)])
+def test_gelu_ulps(approximate: str, near: float, far: float, isa: str, record_property: object) -> None:
+    """In the tail the rounding of the exponent is magnified."""
+    x = grid()
+    d = x.astype(np.float64)
+    if approximate == "none":
+        exact = d * special.ndtr(d)
+    else:
+        exact = d * special.expit(2.0 * np.sqrt(2.0 / np.pi) * (d + 0.044715 * d**3))
+    y = F.gelu(tn.from_numpy(x), approximate).numpy()
+    error = relative_error(y, exact)
+    record_property("ulps", error[x >= -1.0].max())
+    record_property("ulps_in_the_tail", error[x >= -8.0].max())
+    assert error[x >= -1.0].max() <= near
+    assert error[x >= -8.0].max() <= far
+    np.testing.assert_allclose(y[x < -8.0], exact[x < -8.0], rtol=0, atol=1e-14)
 
 
 def test_exp_ulps(isa: str, record_property: object) -> None:

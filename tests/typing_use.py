@@ -478,6 +478,23 @@ def optimisers_and_schedulers() -> None:
     plateau = lr_scheduler.ReduceLROnPlateau(sgd_, "max", patience=2)
     plateau.step(w.sum())
     assert not plateau.in_cooldown
+def activations() -> None:
+    global t
+    x = tn.ones(2, 3)
+    t = F.leaky_relu(x, 0.1, inplace=True) + F.elu(x, 1.5, inplace=False) + F.hardtanh(x, -2.0, 2.0)
+    t = F.gelu(x, approximate="tanh") + F.silu(x) + F.softplus(x, beta=2.0, threshold=10.0) + F.relu6(x)
+    t = F.logsigmoid(x) + F.softmax(x, dim=1) + F.log_softmax(x, -1)
+    t = (
+        F.layer_norm(x, (3,), tn.ones(3), tn.zeros(3), eps=1e-3)
+        + F.layer_norm(x, 3)
+        + F.layer_norm(x, [2, 3])
+    )
+    net = nn.Sequential(
+        nn.LeakyReLU(0.1), nn.ELU(1.0, inplace=True), nn.GELU("none"), nn.SiLU(), nn.Softplus(1.0, 20.0),
+        nn.Hardtanh(-1.0, 1.0), nn.ReLU6(True), nn.LogSigmoid(), nn.Softmax(1), nn.LogSoftmax(dim=1),
+        nn.LayerNorm(3, eps=1e-5, elementwise_affine=True, bias=False, device="cpu", dtype=np.float32),
+    )  # fmt: skip
+    t = net(x)
 
 
 def the_rest() -> None:

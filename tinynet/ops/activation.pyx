@@ -299,7 +299,7 @@ cdef object normal_distribution(ndarray x):
 
 cdef class GELUTanh(Activation):
     """y = x (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3): close to `GELU`.  With s = (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)),
-    gx = gy s (1 + x (1 - s) 2u').  Saves x."""
+    gx = gy (s + x s (1 - s) 2u').  Saves x."""
 
     def __cinit__(self):
         self.forward_f32, self.backward_f32, self.cost = K.gelu_tanh_forward_f32, K.gelu_tanh_backward_f32, 40
@@ -315,4 +315,4 @@ cdef class GELUTanh(Activation):
     cdef object backward_f64(self, ndarray gy, ndarray x):
         q = np.minimum(x * x, 1e4)                               # beyond, s is 0 or 1: what follows must only not overflow
         s = 1.0 / (1.0 + np.exp(-2.0 * sqrt(2.0 / M_PI) * x * (1.0 + 0.044715 * q)))
-        return gy * (s * (1.0 + x * (1.0 - s) * 2.0 * sqrt(2.0 / M_PI) * (1.0 + 3.0 * 0.044715 * q)))
+        return gy * (s + x * (s * (1.0 - s)) * 2.0 * sqrt(2.0 / M_PI) * (1.0 + 3.0 * 0.044715 * q))
