@@ -370,8 +370,8 @@ for isa in kernels.available():
         for y in (x + g, g - x, x * g, g / x, x / 2.0, 2.0 / x):
             y.backward(g)
         for y in (F.linear(x, w, b), F.linear(x, w.T), F.sigmoid(x), F.tanh(x), F.relu(x), F.dropout(x, 0.5),
-                  F.leaky_relu(x), F.elu(x), F.hardtanh(x), F.softplus(x), F.logsigmoid(x), F.silu(x), F.gelu(x),
-                  F.gelu(x, "tanh"), F.softmax(x, 1), F.layer_norm(x, n, gamma, b),
+                  F.leaky_relu(x), F.elu(x), F.hardtanh(x), F.softplus(x), F.logsigmoid(x), F.silu(x),
+                  F.gelu(x), F.gelu(x, "tanh"), F.softmax(x, 1), F.layer_norm(x, n, gamma, b),
                   F.log_softmax(x, 1), F.batch_norm(x, mean, var, gamma, b, training=True),
                   F.batch_norm(x, mean, var, gamma, b), x.T @ x):
             y.backward(g if y.shape == g.shape else at_the_edge(n, n))

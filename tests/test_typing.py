@@ -24,6 +24,7 @@ import tinynet as tn
         typing_use.differentiating,
         typing_use.functions,
         typing_use.optimisers_and_schedulers,
+        typing_use.activations,
         typing_use.the_rest,
     ],
 )

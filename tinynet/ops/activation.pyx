@@ -170,8 +170,8 @@ cdef class ReLU(Activation):
 
 
 cdef class LeakyReLU(Activation):
-    """y = x where x > 0, else slope x.  gx = gy where x > 0, else slope gy (at 0 and NaN, too).  Saves y, whose sign is x's; x if
-    the slope is negative."""
+    """y = x where x > 0, else slope x.  gx = gy where x > 0, else slope gy (at 0 and NaN, too).  Saves y, whose sign is x's; x
+    if the slope is negative."""
 
     def __init__(self, negative_slope):
         self.forward_p_f32, self.backward_p_f32, self.cost = K.leaky_relu_forward_f32, K.leaky_relu_backward_f32, 8
@@ -206,8 +206,8 @@ cdef class ELU(Activation):
 
 
 cdef class Hardtanh(Activation):
-    """y = min(max(x, low), high).  gx = gy where low < y < high, else 0 (so the slope at the ends is 0).  Saves y.  NaN stays NaN,
-    with slope 0."""
+    """y = min(max(x, low), high).  gx = gy where low < y < high, else 0 (so the slope at the ends is 0).  Saves y.  NaN stays
+    NaN, with slope 0."""
 
     def __init__(self, min_val, max_val):
         self.forward_p_f32, self.backward_p_f32, self.cost = K.hardtanh_forward_f32, K.hardtanh_backward_f32, 8
@@ -230,8 +230,8 @@ cdef class ReLU6(Hardtanh):
 
 
 cdef class Softplus(Activation):
-    """y = log(1 + exp(beta x)) / beta, and x where beta x > threshold.  gx = gy / (1 + exp(-beta x)), and gy there.  Saves x: y does
-    not tell on which side of the threshold it arose."""
+    """y = log(1 + exp(beta x)) / beta, and x where beta x > threshold.  gx = gy / (1 + exp(-beta x)), and gy there.  Saves x: y
+    does not tell on which side of the threshold it arose."""
 
     def __init__(self, beta, threshold):
         self.forward_p_f32, self.backward_p_f32, self.cost = K.softplus_forward_f32, K.softplus_backward_f32, 40
@@ -298,8 +298,8 @@ cdef object normal_distribution(ndarray x):
 
 
 cdef class GELUTanh(Activation):
-    """y = x (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3): close to `GELU`.  With s = (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)),
-    gx = gy (s + x s (1 - s) 2u').  Saves x."""
+    """y = x (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3): close to `GELU`.  With s = (1 + tanh(u)) / 2 =
+    1 / (1 + exp(-2u)), gx = gy (s + x s (1 - s) 2u').  Saves x."""
 
     def __cinit__(self):
         self.forward_f32, self.backward_f32, self.cost = K.gelu_tanh_forward_f32, K.gelu_tanh_backward_f32, 40

@@ -9,8 +9,9 @@ and back, with t_j = g_j gamma_j (the chain of batch normalisation, along the ot
 
     gx_j = rstd (t_j - 1/c sum t - xh_j 1/c sum t xh)        ggamma_j = sum over rows of g_j xh_j      gbeta_j = sum of g_j
 
-Statistics are taken about a float32 number close to the mean (csrc/layer_norm.inc.h), so a mean of 1e4 beside a standard deviation
-of 1e-2 costs no accuracy.  Rows are cut into ranges by the shape; the sums over rows of up to SLOTS ranges are merged in order.
+Statistics are taken about a float32 number close to the mean (csrc/layer_norm.inc.h), so a mean of 1e4 beside a standard
+deviation of 1e-2 costs no accuracy.  Rows are cut into ranges by the shape; the sums over rows of up to SLOTS ranges are merged
+in order.
 """
 
 from cython.parallel cimport prange
@@ -72,11 +73,11 @@ cpdef tuple normalized_sizes(str owner, object normalized_shape):
 
 
 cdef class LayerNorm(Op):
-    """y = gamma (x - mu) rstd + beta over the last axes of x, whose sizes are `normalized_shape`; gamma and beta of that shape, or
-    None; eps > 0.
+    """y = gamma (x - mu) rstd + beta over the last axes of x, whose sizes are `normalized_shape`; gamma and beta of that shape,
+    or None; eps > 0.
 
-    Saves x for the gradients of x and gamma, gamma for that of x; two or three numbers per row go with x.  For the gradients see
-    the top of this file.
+    Saves x for the gradients of x and gamma, gamma for that of x; two or three numbers per row go with x.  For the gradients
+    see the top of this file.
     """
 
     arguments = ("input", "weight", "bias")
