@@ -264,7 +264,7 @@ cdef class LogSigmoid(Activation):
 
 
 cdef class SiLU(Activation):
-    """y = x s, s = 1 / (1 + exp(-x)).  gx = gy s (1 + x (1 - s)).  Saves x: y takes each value between its minimum and 0 twice."""
+    """y = x s, s = 1 / (1 + exp(-x)).  gx = gy s (1 + x (1 - s)).  Saves x: y takes its negative values twice."""
 
     def __cinit__(self):
         self.forward_f32, self.backward_f32, self.cost = K.silu_forward_f32, K.silu_backward_f32, 30

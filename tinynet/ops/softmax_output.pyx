@@ -2,7 +2,8 @@
 
     softmax(x)_k = exp(x_k - max x) / sum_j exp(x_j - max x)          the shift cancels; logits of +-1e4 are harmless
 
-On one core (AVX-512) a kernel of its own takes half the time of log-softmax followed by the exponential, forward and backward.
+A kernel of its own is, forward and backward on one core (AVX-512), 2.4 times (256 x 1024) to 3 times (60 x 10) as fast as
+log-softmax followed by the exponential.
 """
 
 from cython.parallel cimport prange
