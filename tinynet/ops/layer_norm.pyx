@@ -150,7 +150,9 @@ cdef class LayerNorm(Op):
         x = (<object>x).reshape(self.rows, self.c)
         with quiet():
             mu = (<object>x).mean(axis=1, keepdims=True)
-            self.stats = np.stack([mu, 1.0 / np.sqrt(((x - mu) ** 2).mean(axis=1, keepdims=True) + self.eps)])
+            var = ((x - mu) ** 2).mean(axis=1, keepdims=True)
+            rstd = 1.0 / np.sqrt(np.where(var < INFINITY, var, np.nan) + self.eps)      # nan shows an overflow, 0 would hide it
+            self.stats = np.stack([mu, rstd])
             xh = self.normalised(x).reshape(shape_of(y))
             (<object>y)[...] = xh * (1.0 if gamma is None else gamma) + (0.0 if beta is None else beta)
         return 0
