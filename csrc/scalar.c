@@ -48,6 +48,8 @@ static void mul_f32(float *y, const float *a, const float *b, ptrdiff_t n, int d
 
 static void div_f32(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db) {
     for (ptrdiff_t i = 0; i < n; i++) y[i] = a[i * da] / b[i * db];
+}
+
 /* ---- activations with parameters p, and those whose derivative is a function of x ------------------------------------ */
 
 static void leaky_relu_forward_f32(float *y, const float *x, ptrdiff_t n, const float *p) {
@@ -386,6 +388,8 @@ static double square_sum_f32(const float *x, ptrdiff_t n) {
     double s = 0.0;
     for (ptrdiff_t i = 0; i < n; i++) s += (double)x[i] * x[i];
     return s;
+}
+
 /* ---- layer normalisation --------------------------------------------------------------------------------------------- */
 
 static void layer_norm_forward_f32(float *y, float *stats, const float *x, const float *weight, const float *bias,

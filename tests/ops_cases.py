@@ -16,11 +16,6 @@ from scipy import special
 import tinynet as tn
 from tinynet._function import Call
 from tinynet.nn import functional as F
-from tinynet.ops import activation, arithmetic, dropout, linear, normalization, reduction, shape, softmax
-from tinynet.ops import pointwise as P
-from tinynet.ops import selection as C
-from tinynet.ops import cross_entropy as classes
-from tinynet.ops import loss as losses
 from tinynet.ops import (
     activation,
     arithmetic,
@@ -33,6 +28,10 @@ from tinynet.ops import (
     softmax,
     softmax_output,
 )
+from tinynet.ops import cross_entropy as classes
+from tinynet.ops import loss as losses
+from tinynet.ops import pointwise as P
+from tinynet.ops import selection as C
 
 Array = np.ndarray
 Shapes = tuple[tuple[int, ...], ...]  # one shape per input

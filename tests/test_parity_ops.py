@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ops_cases import CASES, DROPOUT_P, Case, chosen, class_weights, labels, picked, running
 from ops_cases import (
     CASES,
     DROPOUT_P,
     Case,
+    chosen,
     class_weights,
     element_weights,
     labels,

@@ -437,6 +437,8 @@ def loading() -> None:
     state: dict[str, Any] = loader.state_dict()
     loader.load_state_dict(state)
     n = len(loader) + len(list(data.DataLoader(numbers, None, collate_fn=data.default_convert)))
+
+
 def optimisers_and_schedulers() -> None:
     global f, n
     w = nn.Parameter(np.ones(2))
@@ -478,6 +480,8 @@ def optimisers_and_schedulers() -> None:
     plateau = lr_scheduler.ReduceLROnPlateau(sgd_, "max", patience=2)
     plateau.step(w.sum())
     assert not plateau.in_cooldown
+
+
 def activations() -> None:
     global t
     x = tn.ones(2, 3)

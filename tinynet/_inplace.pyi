@@ -3,6 +3,7 @@ from typing_extensions import Self
 
 from tinynet._history import History
 from tinynet._operators import Operand
+from tinynet._variable import Variable
 from tinynet.random import Generator
 
 class InPlace(History):

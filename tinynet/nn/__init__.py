@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 from tinynet.nn import functional, init, utils
-from tinynet.nn.activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
-from tinynet.nn.container import ModuleDict, ModuleList, Sequential
-from tinynet.nn import functional, init
 from tinynet.nn.activation import (
     ELU,
     GELU,
@@ -24,7 +21,7 @@ from tinynet.nn.activation import (
     Softplus,
     Tanh,
 )
-from tinynet.nn.container import Sequential
+from tinynet.nn.container import ModuleDict, ModuleList, Sequential
 from tinynet.nn.dropout import Dropout
 from tinynet.nn.linear import Flatten, Identity, Linear
 from tinynet.nn.loss import (
@@ -44,21 +41,19 @@ from tinynet.nn.parameter import Parameter
 from tinynet.nn.parameter_container import ParameterDict, ParameterList
 
 __all__ = [
-    "BCELoss",
-    "BCEWithLogitsLoss",
     "ELU",
     "GELU",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Hardtanh",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
-    "GELU",
-    "Hardtanh",
-    "Identity",
     "LayerNorm",
     "LeakyReLU",
     "Linear",

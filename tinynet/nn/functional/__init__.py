@@ -6,20 +6,6 @@ stand there.
 
 from __future__ import annotations
 
-from tinynet.nn.functional.activation import log_softmax, relu, sigmoid, softmax, tanh
-from tinynet.nn.functional.classification import cross_entropy, nll_loss, one_hot
-from tinynet.nn.functional.dropout import dropout
-from tinynet.nn.functional.linear import linear
-from tinynet.nn.functional.loss import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    smooth_l1_loss,
-)
-from tinynet.nn.functional.normalization import batch_norm
 from tinynet.nn.functional.activation import (
     elu,
     gelu,
@@ -35,9 +21,18 @@ from tinynet.nn.functional.activation import (
     softplus,
     tanh,
 )
+from tinynet.nn.functional.classification import cross_entropy, nll_loss, one_hot
 from tinynet.nn.functional.dropout import dropout
 from tinynet.nn.functional.linear import linear
-from tinynet.nn.functional.loss import cross_entropy
+from tinynet.nn.functional.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
 from tinynet.nn.functional.normalization import batch_norm, layer_norm
 
 __all__ = [
@@ -46,27 +41,25 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "cross_entropy",
     "dropout",
-    "huber_loss",
-    "kl_div",
-    "l1_loss",
-    "linear",
-    "log_softmax",
-    "mse_loss",
-    "nll_loss",
-    "one_hot",
     "elu",
     "gelu",
     "hardtanh",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
     "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
     "logsigmoid",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
     "relu",
     "relu6",
     "sigmoid",
-    "smooth_l1_loss",
     "silu",
+    "smooth_l1_loss",
     "softmax",
     "softplus",
     "tanh",
