@@ -9,7 +9,6 @@ cdef class Op:
     cdef readonly tuple needs                   # per input: is its gradient wanted?
     cdef readonly tuple saved                   # arrays (or None) that backward reads
     cdef uint64_t[MAX_SAVED] versions           # of their blocks when they were saved
-    cdef bint silent                            # backward runs no NumPy arithmetic that may warn
     cdef object forward(self, tuple inputs, ndarray out)
     cdef tuple backward(self, object gy, tuple needs, tuple into)
     cdef int save(self, tuple arrays) except -1

@@ -31,6 +31,7 @@ from numpy cimport (
 )
 
 from tinynet.errors import GraphError
+from tinynet.ops.checks cimport mute, unmute
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport (
     Block, block_of, is_dense, new_like, same_layout, sole_reference, touch,
@@ -174,8 +175,7 @@ cdef ndarray add(ndarray a, ndarray b):
         PyArray_CopyInto(y, a)
         add_in_place(y, b)
     else:
-        with np.errstate(all="ignore"):
-            np.add(a, b, out=y)
+        np.add(a, b, out=y)
     return y
 
 
@@ -187,8 +187,7 @@ cdef int add_in_place(ndarray y, ndarray x) except -1:
         K.accumulate_f32(<float*>PyArray_DATA(y), <const float*>PyArray_DATA(x), PyArray_SIZE(y))
         tn_leave(mode)
     else:
-        with np.errstate(all="ignore"):
-            np.add(y, x, out=y)
+        np.add(y, x, out=y)
     return 0
 
 
@@ -271,7 +270,7 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
     `held` lives for this sweep, so an error leaves nothing behind and two threads do not meet.  With `path` only its nodes are
     gone through (see `paths`).  With `captured` the gradients of its nodes are put there, and none is added to a leaf.
     """
-    cdef object muffled = None           # NumPy's warnings, switched off with the first op that may cause one
+    cdef object former
     cdef Node node
     cdef Op op
     cdef object gy
@@ -282,6 +281,7 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
         if path is None or node in path:
             (leaves if isinstance(node, Leaf) else waiting).append(node)
     heapify(waiting)
+    former = mute()                      # gradients overflow to inf without a warning, in NumPy as in C
     try:
         while waiting:
             node = <Node>heappop(waiting)
@@ -298,9 +298,6 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
                 needs = tuple([needs[i] and node.parents[i] in path for i in range(len(needs))])
                 if True not in needs:
                     continue
-            if muffled is None and not op.silent:
-                muffled = np.errstate(all="ignore")      # gradients overflow to inf without a warning, in NumPy as in C
-                muffled.__enter__()
             gy = held.pop(node)
             into = collected(held, node.parents)
             if anomaly:
@@ -321,8 +318,7 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
             elif node in captured:
                 captured[node] = held[node]
     finally:
-        if muffled is not None:
-            muffled.__exit__(None, None, None)
+        unmute(former)
     return 0
 
 

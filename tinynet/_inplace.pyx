@@ -217,6 +217,8 @@ cdef class InPlace(History):
         """Take over the values of `source`, broadcast and converted to this tensor's dtype."""
         if not isinstance(source, Variable):
             source = from_numpy(np.asarray(source))
+        if source.requires_grad and source.dtype == self.dtype and source.shape == self.shape:
+            source = source.clone()              # a place of its own in the graph
         source = source.to(self.dtype)
         return self.write("copy_", source if source.shape == self.shape else source.broadcast_to(self.shape))
 

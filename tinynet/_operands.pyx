@@ -8,6 +8,7 @@ which Python's operators understand; `accepted` makes an error of it for methods
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_TYPE, import_array, ndarray
 
 from tinynet._variable cimport Variable, run, values, wrap
+from tinynet.ops.checks cimport quiet
 from tinynet.ops.memory cimport new_array, own_copy
 
 import numpy as np
@@ -155,7 +156,7 @@ cdef object close(str op, Variable a, object b, double rtol, double atol, bint e
     x, y = common(op, a, b)
     accepted(x, op, b)
     try:
-        with np.errstate(invalid="ignore"):
+        with quiet():
             return np.asarray(np.isclose(values(<Variable>x), values(<Variable>y), rtol, atol, equal_nan))
     except ValueError:
         raise ShapeError(f"{op}: shapes {x.shape} and {y.shape} cannot be broadcast together") from None

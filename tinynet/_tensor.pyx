@@ -6,6 +6,7 @@ from numpy cimport PyArray_SIZE, import_array, ndarray
 
 from tinynet._operators cimport Operators, promoted
 from tinynet._variable cimport FLOATS, run, values, wrap
+from tinynet.ops.checks cimport quiet
 from tinynet.ops.memory cimport Block, block_of, own_copy
 
 import numpy as np
@@ -66,7 +67,7 @@ cdef class Tensor(Operators):
             return self
         if self.node is not None and target in FLOATS:
             return run(arithmetic.Cast(target), (self,))
-        with np.errstate(over="ignore", invalid="ignore"):
+        with quiet():
             return wrap(own_copy(np.asarray((<object>values(self)).astype(target))), None, 0)
 
     def float(self):

@@ -14,6 +14,7 @@ from numpy cimport (
 
 from tinynet._grad_mode cimport is_grad_enabled
 from tinynet._graph cimport Leaf, Node, Op, record, watch_of
+from tinynet.ops.checks cimport quiet
 from tinynet.ops.memory cimport Block, block_of, is_view, new_array, outline, own_copy, touch, wrap_external
 
 import numpy as np
@@ -394,7 +395,7 @@ cdef class Variable:
         self.check_views(op, self.node)
         cdef ndarray a = values(self)
         try:
-            with np.errstate(over="ignore", invalid="ignore"):
+            with quiet():
                 (<object>a)[...] = value
         except (OverflowError, ValueError):
             raise ArgumentError(f"{op}: value must fit into {self.dtype}; got {value!r}") from None
@@ -412,8 +413,6 @@ cdef class Variable:
         cdef ndarray a = values(self), b = values(<Variable>result)
         cdef Variable other = <Variable>result
         self.check_views(op, self.node if other.node is None else other.node)
-        if is_grad_enabled() and isinstance(other.node, Leaf):
-            other = result.clone()               # this tensor depends on the leaf; it is not the leaf
         if (<object>a).shape != (<object>b).shape:
             raise ShapeError(f"{op}: the result must have the tensor's shape {self.shape}; got {result.shape}")
         if (<object>a).dtype != (<object>b).dtype:
@@ -538,7 +537,7 @@ def tensor(data, dtype=None, requires_grad=False):
     if dtype is None:
         dtype = source.dtype
     target = as_dtype("tensor", dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with quiet():
         a = own_copy(source.astype(target, copy=False))
     cdef Variable t = wrap(a, None, 0)
     if requires_grad:

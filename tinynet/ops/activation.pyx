@@ -56,8 +56,13 @@ cdef void map1(map1_t f, map1_p_t f_p, const float* p, ndarray y, ndarray x, int
     cdef const float* px = <const float*>PyArray_DATA(x)
     cdef Py_ssize_t n = PyArray_SIZE(x), i
     cdef int threads = team(<double>n * cost, (n + PIECE - 1) // PIECE)
-    for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        piece1(f, f_p, p, py, px, n, i)
+    if threads == 1:
+        with nogil:
+            for i in range((n + PIECE - 1) // PIECE):
+                piece1(f, f_p, p, py, px, n, i)
+    else:
+        for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads):
+            piece1(f, f_p, p, py, px, n, i)
 
 
 cdef void map2(map2_t f, map2_p_t f_p, const float* p, ndarray z, ndarray x, ndarray y, int cost) noexcept:
@@ -67,8 +72,13 @@ cdef void map2(map2_t f, map2_p_t f_p, const float* p, ndarray z, ndarray x, nda
     cdef const float* py = <const float*>PyArray_DATA(y)
     cdef Py_ssize_t n = PyArray_SIZE(x), i
     cdef int threads = team(<double>n * cost, (n + PIECE - 1) // PIECE)
-    for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        piece2(f, f_p, p, pz, px, py, n, i)
+    if threads == 1:
+        with nogil:
+            for i in range((n + PIECE - 1) // PIECE):
+                piece2(f, f_p, p, pz, px, py, n, i)
+    else:
+        for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads):
+            piece2(f, f_p, p, pz, px, py, n, i)
 
 
 cdef double finite(str op, str argument, object value) except? -1.0:

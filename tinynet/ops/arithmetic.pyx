@@ -99,8 +99,13 @@ cdef bint combine(combine_t f, ndarray y, ndarray a, ndarray b) noexcept:
         f(py, pa, pb, n, da, db)
         return True
     threads = team(<double>n * 10, pieces)
-    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        f(py + i * PIECE, pa + i * PIECE * da, pb + i * PIECE * db, min(PIECE, n - i * PIECE), da, db)
+    if threads == 1:
+        with nogil:
+            for i in range(pieces):
+                f(py + i * PIECE, pa + i * PIECE * da, pb + i * PIECE * db, min(PIECE, n - i * PIECE), da, db)
+    else:
+        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
+            f(py + i * PIECE, pa + i * PIECE * da, pb + i * PIECE * db, min(PIECE, n - i * PIECE), da, db)
     return True
 
 

@@ -1,4 +1,11 @@
-"""Checks of arguments that several ops share; each raises with the form ``op: argument must be <expected>; got <received>``."""
+"""Checks of arguments that several ops share; each raises with the form ``op: argument must be <expected>; got <received>``.
+
+And `quiet`, under which NumPy computes inf and nan without warnings, as C does.  np.errstate takes 0.9 us, as much as an op on one
+element; it sets a context variable, which takes 0.05 us and is done here directly where NumPy has it (2.0 to 2.4, at least).
+"""
+
+cimport cython
+from cpython.contextvars cimport PyContextVar_CheckExact, PyContextVar_Reset, PyContextVar_Set
 
 from numpy cimport (
     NPY_DOUBLE, NPY_FLOAT, PyArray_DIMS, PyArray_NDIM, PyArray_TYPE, import_array, ndarray,
@@ -8,6 +15,15 @@ import numpy as np
 
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 
+cdef object ERROR_STATE = None           # NumPy's context variable; None: np.errstate does it
+cdef object IGNORE_ALL = None            # its value that switches all warnings off
+try:
+    from numpy._core.umath import _extobj_contextvar, _make_extobj
+    if PyContextVar_CheckExact(_extobj_contextvar):
+        ERROR_STATE, IGNORE_ALL = _extobj_contextvar, _make_extobj(all="ignore")
+except ImportError:
+    pass
+
 import_array()
 
 
@@ -15,9 +31,41 @@ cdef tuple shape_of(ndarray x):
     return tuple([PyArray_DIMS(x)[d] for d in range(PyArray_NDIM(x))])
 
 
+cdef object mute():
+    """Switch NumPy's warnings off; what this returns switches them on again: see `unmute`."""
+    if ERROR_STATE is not None:
+        return PyContextVar_Set(ERROR_STATE, IGNORE_ALL)
+    state = np.errstate(all="ignore")
+    state.__enter__()
+    return state
+
+
+cdef int unmute(object former) except -1:
+    """NumPy's warnings as they were before `mute`."""
+    if ERROR_STATE is not None:
+        PyContextVar_Reset(ERROR_STATE, former)
+    else:
+        former.__exit__(None, None, None)
+    return 0
+
+
+@cython.final
+@cython.freelist(8)
+cdef class Quiet:
+    """The ``with`` block of `quiet`."""
+
+    cdef object former
+
+    def __enter__(self):
+        self.former = mute()
+
+    def __exit__(self, kind, error, traceback):
+        unmute(self.former)
+
+
 cdef object quiet():
     """NumPy without warnings, for a ``with`` block: overflow and invalid operations give inf and nan, as they do in C."""
-    return np.errstate(all="ignore")
+    return Quiet.__new__(Quiet)
 
 
 cdef int check_float(str op, str argument, ndarray x) except -1:

@@ -37,8 +37,13 @@ cdef double square_sum(ndarray x) noexcept:
     cdef double[SLOTS] sums
     cdef double total = 0.0
     cdef int threads = team(8.0 * n, count)
-    for i in prange(count, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        sums[i] = square_sum_range(p, n, size, i)
+    if threads == 1:
+        with nogil:
+            for i in range(count):
+                sums[i] = square_sum_range(p, n, size, i)
+    else:
+        for i in prange(count, nogil=True, schedule="static", num_threads=threads):
+            sums[i] = square_sum_range(p, n, size, i)
     for i in range(count):
         total += sums[i]
     return total

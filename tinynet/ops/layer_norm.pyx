@@ -142,8 +142,13 @@ cdef class LayerNorm(Op):
         cdef const float* b = <const float*>PyArray_DATA(beta)
         cdef Py_ssize_t step = max(PIECE // self.c, 1), pieces = (self.rows + step - 1) // step, i
         cdef int threads = team(30.0 * self.rows * self.c, pieces)
-        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            forward_piece(py, stats, px, w, b, self.rows, self.c, step, self.eps, i)
+        if threads == 1:
+            with nogil:
+                for i in range(pieces):
+                    forward_piece(py, stats, px, w, b, self.rows, self.c, step, self.eps, i)
+        else:
+            for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
+                forward_piece(py, stats, px, w, b, self.rows, self.c, step, self.eps, i)
         return 0
 
     cdef int forward_f64(self, ndarray y, ndarray x, ndarray gamma, ndarray beta) except -1:
@@ -209,8 +214,13 @@ cdef class LayerNorm(Op):
         cdef const float* w = <const float*>PyArray_DATA(weight)
         cdef const float* stats = <const float*>PyArray_DATA(self.stats)
         cdef int threads = team(30.0 * rows * c, ranges)
-        for i in prange(ranges, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            backward_piece(pgx, psums, ppart, pg, px, stats, w, rows, c, step, i)
+        if threads == 1:
+            with nogil:
+                for i in range(ranges):
+                    backward_piece(pgx, psums, ppart, pg, px, stats, w, rows, c, step, i)
+        else:
+            for i in prange(ranges, nogil=True, schedule="static", num_threads=threads):
+                backward_piece(pgx, psums, ppart, pg, px, stats, w, rows, c, step, i)
         if not want_sums:
             return None
         for i in range(1, ranges):

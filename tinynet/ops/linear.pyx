@@ -284,7 +284,7 @@ cdef class Linear(Op):
         rows = flat_rows(x)                                                 # (N, C)
         y = new_array(nd, shape, PyArray_TYPE(x))                           # (..., K)
         product("linear", flat_rows(y), rows, False, w, True, b, False)     # y = x w' + b
-        self.has_bias, self.silent = b is not None, PyArray_TYPE(x) == NPY_FLOAT
+        self.has_bias = b is not None
         self.x_shape = None if nd == 2 else shape_of(x)
         self.save((rows if self.needs[1] else None, w if self.needs[0] else None))
         return y

@@ -58,8 +58,13 @@ cdef double forward_all(forward_t f, float* y, const float* x, const float* t, P
     cdef double[SLOTS] sums
     cdef double total = 0.0
     cdef int threads = team(<double>n * cost, count)
-    for i in prange(count, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        sums[i] = forward_range(f, y, x, t, n, size, i, delta, scale)
+    if threads == 1:
+        with nogil:
+            for i in range(count):
+                sums[i] = forward_range(f, y, x, t, n, size, i, delta, scale)
+    else:
+        for i in prange(count, nogil=True, schedule="static", num_threads=threads):
+            sums[i] = forward_range(f, y, x, t, n, size, i, delta, scale)
     for i in range(count):
         total += sums[i]
     return total
@@ -77,8 +82,13 @@ cdef void backward_all(backward_t f, float* gx, const float* g, const float* x, 
                        float delta, float scale, int cost) noexcept:
     cdef Py_ssize_t size = range_of(n), count = (n + size - 1) // size, i
     cdef int threads = team(<double>n * cost, count)
-    for i in prange(count, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        backward_range(f, gx, g, x, t, n, size, i, ldg, delta, scale)
+    if threads == 1:
+        with nogil:
+            for i in range(count):
+                backward_range(f, gx, g, x, t, n, size, i, ldg, delta, scale)
+    else:
+        for i in prange(count, nogil=True, schedule="static", num_threads=threads):
+            backward_range(f, gx, g, x, t, n, size, i, ldg, delta, scale)
 
 
 cdef object softplus(object values):

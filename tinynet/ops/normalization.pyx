@@ -256,8 +256,7 @@ cdef class BatchNorm(Op):
             self.mean_rstd = np.stack([self.running_mean, self.running_var]).astype(np.float64)
         self.invert_root()
         y = new_array(2, PyArray_DIMS(rows), PyArray_TYPE(x))           # (m, C)
-        self.silent = PyArray_TYPE(x) == NPY_FLOAT
-        if self.silent:
+        if PyArray_TYPE(x) == NPY_FLOAT:
             self.apply_f32(y, rows, gamma, beta)
         else:
             with quiet():

@@ -34,8 +34,13 @@ cdef void log_softmax_f32(ndarray y, ndarray x, Py_ssize_t rows, Py_ssize_t c) n
     cdef const float* px = <const float*>PyArray_DATA(x)
     cdef Py_ssize_t i
     cdef int threads = team(30.0 * rows * c, (rows + PIECE - 1) // PIECE)
-    for i in prange((rows + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        log_softmax_piece(py, px, rows, c, i)
+    if threads == 1:
+        with nogil:
+            for i in range((rows + PIECE - 1) // PIECE):
+                log_softmax_piece(py, px, rows, c, i)
+    else:
+        for i in prange((rows + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads):
+            log_softmax_piece(py, px, rows, c, i)
 
 
 cdef ndarray log_softmax_rows(ndarray x):

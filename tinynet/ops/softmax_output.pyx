@@ -46,8 +46,13 @@ cdef void forward_f32(ndarray y, ndarray x, Py_ssize_t c) noexcept:
     cdef const float* px = <const float*>PyArray_DATA(x)
     cdef Py_ssize_t rows = PyArray_SIZE(x) // c, pieces = (rows + rows_per_piece(c) - 1) // rows_per_piece(c), i
     cdef int threads = team(30.0 * rows * c, pieces)
-    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        forward_piece(py, px, rows, c, i)
+    if threads == 1:
+        with nogil:
+            for i in range(pieces):
+                forward_piece(py, px, rows, c, i)
+    else:
+        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
+            forward_piece(py, px, rows, c, i)
 
 
 cdef void backward_f32(ndarray gx, ndarray g, ndarray y, Py_ssize_t c) noexcept:
@@ -57,8 +62,13 @@ cdef void backward_f32(ndarray gx, ndarray g, ndarray y, Py_ssize_t c) noexcept:
     cdef const float* py = <const float*>PyArray_DATA(y)
     cdef Py_ssize_t rows = PyArray_SIZE(y) // c, pieces = (rows + rows_per_piece(c) - 1) // rows_per_piece(c), i
     cdef int threads = team(14.0 * rows * c, pieces)
-    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        backward_piece(pgx, pg, py, rows, c, i)
+    if threads == 1:
+        with nogil:
+            for i in range(pieces):
+                backward_piece(pgx, pg, py, rows, c, i)
+    else:
+        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
+            backward_piece(pgx, pg, py, rows, c, i)
 
 
 cdef class Softmax(Op):
