@@ -19,7 +19,7 @@ from tinynet.nn import functional as F
 from tinynet.ops import kernels
 from tinynet.ops.dropout import philox_u32
 from tinynet.ops.normalization import batch_statistics
-from tinynet.ops.update import adagrad, adam, sgd
+from tinynet.ops.update import adagrad, adam, rmsprop, sgd
 
 EPS = float(np.finfo(np.float32).eps)
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
@@ -275,6 +275,28 @@ def test_adagrad_at_every_length(maximize: bool, isa: str, rng: np.random.Genera
         assert_near(w, exact_w, EPS, 8.0, 1.0 + np.abs(exact_w), f"w of {n}")
 
 
+@pytest.mark.parametrize(("centered", "momentum"), [(False, 0.0), (True, 0.0), (False, 0.9), (True, 0.9)])
+def test_rmsprop_at_every_length(centered: bool, momentum: float, isa: str, rng: np.random.Generator) -> None:
+    for n in (*range(1, 36), 8191, 8192, 8193):
+        w, v, g = (single(rng, n) for _ in range(3))
+        s, a = np.abs(single(rng, n)) + 1.0, 0.1 * single(rng, n)
+        exact_w, exact_s, exact_a, exact_v = (x.astype(np.float64) for x in (w, s, a, v))
+        d = g + 0.01 * exact_w
+        exact_s = 0.75 * exact_s + 0.25 * d * d
+        exact_a = 0.75 * exact_a + 0.25 * d
+        step = d / (np.sqrt(exact_s - exact_a**2 if centered else exact_s) + 1e-3)
+        exact_v = momentum * exact_v + step
+        exact_w = exact_w - 0.1 * (exact_v if momentum else step)
+        averages, buffers = [a] if centered else [], [v] if momentum else []
+        rmsprop([w], [g], [s], averages, buffers, 0.1, 0.75, 1e-3, 0.01, momentum, False)
+        assert_near(s, exact_s, EPS, 8.0, 1.0 + exact_s, f"s of {n}")
+        assert_near(w, exact_w, EPS, 16.0, 1.0 + np.abs(exact_w), f"w of {n}")
+        if centered:
+            assert_near(a, exact_a, EPS, 8.0, 1.0 + np.abs(exact_a), f"a of {n}")
+        if momentum:
+            assert_near(v, exact_v, EPS, 32.0, 1.0 + np.abs(exact_v), f"v of {n}")
+
+
 def test_updates_agree_with_scalar(isa: str, rng: np.random.Generator) -> None:
     """Values that are not finite, 0 and infinite weights: as the plain C kernels have them."""
     odd = np.asarray([0.0, -0.0, 1.0, -1.0, 1e30, -1e30, 1e-30, np.inf, -np.inf, np.nan], np.float32)
@@ -284,13 +306,14 @@ def test_updates_agree_with_scalar(isa: str, rng: np.random.Generator) -> None:
     def steps() -> list[Array]:
         found: list[Array] = []
         for decay in (0.0, 0.5):
-            weights, state = [w.copy() for _ in range(4)], [np.abs(a) for _ in range(6)]
+            weights, state = [w.copy() for _ in range(5)], [np.abs(a) for _ in range(6)]
             sgd(weights[:1], [g], [a.copy()], [False], 0.1, 0.9, 0.0, decay, True, False)
             for top in ([], [state[2]]):
                 x = weights[1 + len(top)]
                 s = state[len(top)]
                 adam([x], [g], [a.copy()], [s], top, [2], 0.1, 0.9, 0.99, 1e-8, decay, False, False)
-            adagrad(weights[3:], [g], state[3:4], [2], 0.1, 0.0, decay, 1e-10, False)
+            adagrad(weights[3:4], [g], state[3:4], [2], 0.1, 0.0, decay, 1e-10, False)
+            rmsprop(weights[4:], [g], state[4:5], [], state[5:6], 0.1, 0.9, 1e-8, decay, 0.5, False)
             found += [*weights, *state]
         return found
 
@@ -322,6 +345,7 @@ def test_neighbours_stay(n: int, isa: str, rng: np.random.Generator) -> None:
     (s, whole_s), (top, whole_top) = (guarded(rng, n) for _ in range(2))
     adam([w], [g], [v], [s], [top], [1], 0.1, 0.9, 0.99, 1e-8, 0.01, False, False)
     adagrad([w], [g], [s], [1], 0.1, 0.0, 0.01, 1e-8, False)
+    rmsprop([w], [g], [s], [v], [top], 0.1, 0.9, 1e-8, 0.01, 0.9, False)
     (mean, whole_mean), (var, whole_var) = (guarded(rng, n) for _ in range(2))
     (x, whole_x), before = guarded(rng, 5 * n), mean.copy()
     t = tn.from_numpy(x.reshape(5, n))
@@ -343,7 +367,7 @@ import numpy as np
 import tinynet as tn
 from tinynet.nn import functional as F
 from tinynet.ops import kernels
-from tinynet.ops.update import adagrad, adam, sgd
+from tinynet.ops.update import adagrad, adam, rmsprop, sgd
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -382,6 +406,7 @@ for isa in kernels.available():
         s, top = at_the_edge(n, n).numpy(), at_the_edge(n, n).numpy()
         adam([w.detach().numpy()], [d], [v], [s], [top], [1], 0.1, 0.9, 0.99, 1e-8, 0, False, False)
         adagrad([w.detach().numpy()], [d], [s], [1], 0.1, 0, 0, 1e-8, False)
+        rmsprop([w.detach().numpy()], [d], [s], [v], [top], 0.1, 0.9, 1e-8, 0, 0.9, False)
 print("fine")
 """
 

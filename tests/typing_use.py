@@ -22,7 +22,7 @@ from tinynet.ops import blas, kernels, memory, threads
 from tinynet.ops.activation import ReLU
 from tinynet.ops.dropout import philox_u32
 from tinynet.ops.normalization import batch_statistics
-from tinynet.ops.update import adagrad, adam, sgd
+from tinynet.ops.update import adagrad, adam, rmsprop, sgd
 from tinynet.optim import lr_scheduler
 
 t: tn.Tensor
@@ -446,6 +446,7 @@ def optimisers_and_schedulers() -> None:
     makers: list[Callable[[], optim.Optimizer]] = [
         lambda: optim.Adam([w], betas=(0.9, 0.99), amsgrad=True, decoupled_weight_decay=True),
         lambda: optim.AdamW([w], 1e-3, weight_decay=0.1),
+        lambda: optim.RMSprop([w], alpha=0.9, momentum=0.5, centered=True),
         lambda: optim.Adagrad([w], lr_decay=0.1, initial_accumulator_value=0.5),
     ]
     for make in makers:
@@ -529,6 +530,7 @@ def the_rest() -> None:
     sgd([np.ones(2)], [np.ones(2)], [], [True], 0.1, 0.0, 0.0, 0.0, False, False)
     weights: list[NDArray[Any]] = [np.ones(2)]
     adam(weights, [np.ones(2)], [np.ones(2)], [np.ones(2)], [], [1], 0.1, 0.9, 0.99, 1e-8, 0.0, False, True)
+    rmsprop(weights, [np.ones(2)], [np.ones(2)], [], [np.ones(2)], 0.1, 0.9, 1e-8, 0.0, 0.9, False)
     adagrad(weights, [np.ones(2)], [np.ones(2)], [1], 0.1, 0.0, 0.0, 1e-8, False)
     failed: tuple[type[errors.TinynetError], ...] = (
         errors.ShapeError,

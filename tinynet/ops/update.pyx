@@ -1,8 +1,8 @@
 """The optimisers' fused passes over all parameters of a group.
 
 One parallel loop (`update`) runs over all arrays, cut into pieces of at most 8192 elements; each piece reads and writes every
-array involved once.  What happens to an element is the rule's: `Sgd`, `Adam`, `RmsProp`, `Adagrad`.  Weights change in place, so the
-version of their blocks rises.
+array involved once.  What happens to an element is the rule's: `Sgd`, `Adam`, `RmsProp`, `Adagrad`.  Weights change in place,
+so the version of their blocks rises.
 """
 
 from cython.parallel cimport prange

@@ -1,6 +1,6 @@
 """RMSprop, plain, centered and with momentum, in one fused pass per parameter group.
 
-Per parameter w with gradient g, in this order (Tieleman & Hinton 2012; centered: Graves 2013, equations 38-41)::
+Per parameter w with gradient g, in this order (Tieleman & Hinton 2012; centered: Graves 2013, section 4.2)::
 
     g = -g                                 if maximize
     g = g + weight_decay w
@@ -62,8 +62,7 @@ class RMSprop(Fused):
     -----
     `state` holds per parameter "step" (a number, where PyTorch has a tensor), "square_avg", with `centered`
     "grad_avg" and with momentum "momentum_buffer".  Options may be changed in `param_groups` between steps;
-    `step` checks what has changed.  ``s - a^2``, which rounding can make negative, is taken as 0 then; PyTorch has
-    NaN.
+    `step` checks what has changed.  Where rounding makes ``s - a^2`` negative, 0 is taken; PyTorch has NaN.
 
     References
     ----------
@@ -127,9 +126,22 @@ class RMSprop(Fused):
         return (square, *((average,) if options[6] else ()), *((buffer,) if options[4] != 0 else ()))
 
     def _change(self, batch: Batch, grads: list[Array], options: tuple[Any, ...]) -> None:
-        *numbers, maximize, centered = options
+        lr, alpha, eps, weight_decay, momentum, maximize, centered = options
         squares, *others = batch.buffers
         averages = others.pop(0) if centered else []
+        buffers = others.pop(0) if others else []
         steps = next_steps(batch)
-        rmsprop(batch.weights, grads, squares, averages, others[0] if others else [], *numbers, maximize)
+        rmsprop(
+            batch.weights,
+            grads,
+            squares,
+            averages,
+            buffers,
+            lr,
+            alpha,
+            eps,
+            weight_decay,
+            momentum,
+            maximize,
+        )
         count_steps(batch, steps)
