@@ -1,8 +1,8 @@
 """The step of each optimiser beside PyTorch's: on the parameters of the MNIST network and on larger tensors.
 
-PyTorch's side is timed as it is by default (``foreach=None``, on a CPU one loop over the parameters) and, where
-it has that, with ``fused=True``.  Both libraries take the same weights and gradients; what three steps make of
-them must agree before anything is timed.
+PyTorch's side is timed as it is by default (``foreach=None``, on a CPU one loop over the parameters) and,
+where it has that, with ``fused=True``.  Both libraries take the same weights and gradients; what three steps
+make of them must agree before anything is timed.
 """
 
 from __future__ import annotations
