@@ -9,6 +9,7 @@
 #include "rows.inc.h"
 #include "layer_norm.inc.h"
 #include "loss.inc.h"
+#include "sums.inc.h"
 #include "random.inc.h"
 #include "update.inc.h"
 #include "table.inc.h"

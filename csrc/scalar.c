@@ -169,6 +169,23 @@ static void column_sum_f32(double *sum, const float *x, ptrdiff_t rows, ptrdiff_
     }
 }
 
+static double sum_f32(const float *x, ptrdiff_t n, const double *center) {
+    double total = 0.0;
+    for (ptrdiff_t i = 0; i < n; i++) total += center ? (x[i] - *center) * (x[i] - *center) : x[i];
+    return total;
+}
+
+static void sum_columns_f32(double *total, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld,
+                            const double *center) {
+    for (ptrdiff_t j = 0; j < c; j++) {
+        total[j] = 0.0;
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            double v = x[i * ld + j];
+            total[j] += center ? (v - center[j]) * (v - center[j]) : v;
+        }
+    }
+}
+
 /* Two sets of (count, mean, sum of squared deviations) merge as (Chan, Golub & LeVeque 1983, eq. 2.1):
  *     d = mean_b - mean_a;  mean = mean_a + d * n_b / n;  M2 = M2_a + M2_b + d^2 * n_a * n_b / n. */
 static void bn_statistics_f32(double *mean, double *m2, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld) {

@@ -173,6 +173,12 @@ typedef struct tn_kernels {
      * sums (2, c) = sums over the rows of gy and of gy * xh, with part (2, c) as room to work in; both NULL: not wanted. */
     void (*layer_norm_backward_f32)(float *gx, double *sums, float *part, const float *gy, const float *x,
                                     const float *stats, const float *weight, ptrdiff_t rows, ptrdiff_t c);
+    /* ---- sums in double: of x, or (center not NULL) of (x - center)^2 ---------------------------------------------- */
+    /* over the n elements of x; center is one number */
+    double (*sum_f32)(const float *x, ptrdiff_t n, const double *center);
+    /* total[j] over the rows of column j of x (rows, c), whose rows lie ld apart; center is a number per column */
+    void (*sum_columns_f32)(double *total, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld,
+                            const double *center);
 
     /* ---- random numbers -------------------------------------------------------------------------------------------- */
     /* Philox4x32-10 (Salmon et al. 2011, section 3.3): element i of out is word i % 4 of the block with counter

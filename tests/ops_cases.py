@@ -32,6 +32,7 @@ from tinynet.ops import cross_entropy as classes
 from tinynet.ops import loss as losses
 from tinynet.ops import pointwise as P
 from tinynet.ops import selection as C
+from tinynet.ops import activation, arithmetic, dropout, indexing, linear, matmul, normalization, reduction, shape, softmax
 
 Array = np.ndarray
 Shapes = tuple[tuple[int, ...], ...]  # one shape per input
@@ -377,7 +378,7 @@ def rows_and_weight(bias: bool) -> tuple[Shapes, ...]:
 
 BN_ULPS = 8
 
-A, R, S = arithmetic, reduction, shape
+A, I, R, S = arithmetic, indexing, reduction, shape
 
 CASES: tuple[Case, ...] = (
     # arithmetic
@@ -499,13 +500,13 @@ CASES: tuple[Case, ...] = (
          (((3, 2), (3, 5), (3, 1)), ((2, 3, 4, 5), (2, 1, 4, 5), (2, 2, 4, 5)), ((2, 3), (2, 0), (2, 1))),
          ((211, 31), (211, 57), (211, 3))),
     Case("cat_same", S.Cat, lambda a: tn.cat([a, a]), lambda a: np.concatenate([a, a]), UNARY[:2], BIG),
-    Case("index", S.Index, lambda x: x[1:, None, ..., ::-2], lambda x: x[1:, None, ..., ::-2], CUBE,
+    Case("index", I.Index, lambda x: x[1:, None, ..., ::-2], lambda x: x[1:, None, ..., ::-2], CUBE,
          BIG_CUBE),
-    Case("index_one", S.Index, lambda x: x[-1, 0, 0], lambda x: np.asarray(x[-1, 0, 0]), CUBE, BIG_CUBE,
+    Case("index_one", I.Index, lambda x: x[-1, 0, 0], lambda x: np.asarray(x[-1, 0, 0]), CUBE, BIG_CUBE,
          node="index"),
-    Case("index_array", S.Index, lambda x: x[picked(len(x))], lambda x: x[picked(len(x))], CUBE, BIG_CUBE,
+    Case("index_array", I.Index, lambda x: x[picked(len(x))], lambda x: x[picked(len(x))], CUBE, BIG_CUBE,
          node="index"),
-    Case("index_mask", S.Index, lambda x: x[np.arange(len(x)) % 2 == 0], lambda x: x[::2], CUBE, BIG_CUBE,
+    Case("index_mask", I.Index, lambda x: x[np.arange(len(x)) % 2 == 0], lambda x: x[::2], CUBE, BIG_CUBE,
          node="index"),
     # activation
     Case("sigmoid", activation.Sigmoid, F.sigmoid, lambda x: special.expit(x), UNARY, BIG, ulps=3),
@@ -547,10 +548,10 @@ CASES: tuple[Case, ...] = (
     Case("linear_3d", linear.Linear, F.linear, lambda x, w, b: np.einsum("...c,kc->...k", x, w) + b,
          (((3, 2, 7), (5, 7), (5,)), ((7,), (5, 7), (5,)), ((2, 1, 3, 4), (1, 4), (1,))),
          ((31, 37, 20), (9, 20), (9,)), elementwise=False, ulps=8, grad_ulps=16),
-    Case("matmul", linear.MatMul, lambda a, b: a @ b, lambda a, b: np.einsum("mk,kn->mn", a, b),
+    Case("matmul", matmul.MatMul, lambda a, b: a @ b, lambda a, b: np.einsum("mk,kn->mn", a, b),
          tuple(((m, k), (k, n)) for m, k, n in LINEAR), ((501, 73), (73, 70)), elementwise=False, ulps=8,
          grad_ulps=16),
-    Case("matmul_T", linear.MatMul, lambda a, b: a.T @ b.T, lambda a, b: np.einsum("km,nk->mn", a, b),
+    Case("matmul_T", matmul.MatMul, lambda a, b: a.T @ b.T, lambda a, b: np.einsum("km,nk->mn", a, b),
          tuple(((k, m), (n, k)) for m, k, n in LINEAR), ((73, 501), (70, 73)), elementwise=False, ulps=8,
          grad_ulps=16, node="matmul"),
     # softmax

@@ -39,6 +39,7 @@ ABSTRACT = {
     "ElementLoss",
     "LabelLoss",
     "WeightedMean",
+    "Reduction",
 }  # give no function of their own
 NO_GRADIENT = {"one_hot"}  # doors of no op
 

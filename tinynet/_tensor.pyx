@@ -15,7 +15,7 @@ from tinynet import _variable
 from tinynet._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinynet._variable import apply, arrays_of, as_dtype, empty, from_dlpack, from_numpy, grads_of, tensor
 from tinynet.errors import ArgumentError, ShapeError
-from tinynet.ops import arithmetic, linear, reduction, shape as shapes
+from tinynet.ops import arithmetic, indexing, matmul, reduction, shape as shapes
 
 import_array()
 
@@ -133,12 +133,12 @@ cdef class Tensor(Operators):
     def __matmul__(self, other):
         if not isinstance(other, (Tensor, np.ndarray)):
             return NotImplemented
-        return run(linear.MatMul(), promoted("matmul", self, other, True))
+        return run(matmul.MatMul(), promoted("matmul", self, other, True))
 
     def __rmatmul__(self, other):
         if not isinstance(other, (Tensor, np.ndarray)):
             return NotImplemented
-        return run(linear.MatMul(), promoted("matmul", other, self, True))
+        return run(matmul.MatMul(), promoted("matmul", other, self, True))
 
     def matmul(self, other):
         """The matrix product with `other`."""
@@ -195,7 +195,7 @@ cdef class Tensor(Operators):
         return run(shapes.BroadcastTo(shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape), (self,))
 
     def __getitem__(self, index):
-        return run(shapes.Index(plain_index(index)), (self,))
+        return run(indexing.Index(plain_index(index)), (self,))
 
     def __setitem__(self, index, value):
         cdef ndarray a = values(self)

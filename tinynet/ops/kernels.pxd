@@ -88,6 +88,9 @@ cdef extern from "tinynet.h" nogil:
         void (*layer_norm_backward_f32)(float* gx, double* sums, float* part, const float* gy, const float* x,
                                         const float* stats, const float* weight, Py_ssize_t rows,
                                         Py_ssize_t c) noexcept nogil
+        double (*sum_f32)(const float* x, Py_ssize_t n, const double* center) noexcept nogil
+        void (*sum_columns_f32)(double* total, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld,
+                                const double* center) noexcept nogil
         void (*philox_u32)(uint32_t* out, Py_ssize_t n, uint64_t first, uint64_t seed, uint64_t call) noexcept nogil
         void (*dropout_f32)(float* y, const float* x, Py_ssize_t n, uint64_t first, uint64_t seed, uint64_t call,
                             uint32_t threshold, float scale) noexcept nogil

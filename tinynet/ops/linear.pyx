@@ -1,4 +1,4 @@
-"""Matrix products: linear layers and matmul.
+"""Matrix products of linear layers; `product`, which matmul.pyx shares.
 
 The three products of a linear layer with x (N, C), w (K, C), b (K) are
 
@@ -48,8 +48,6 @@ cdef double narrow_panels_up_to = 1e6
 cdef enum:
     CHUNK = 96                           # rows or columns of a BLAS call at least: each call packs all of the other operand
     MOMENT = 2000000000                  # multiply-adds that one thread does in about 50 ms
-    DEPTH = 256                          # rows of b packed at a time: 256 x 32 floats stay in the L1 and L2 caches
-    ROWS = 480                           # rows of a piece: a multiple of every tile height, long against packing a panel
     SMALL = 2048                         # numbers of scratch that a function keeps on its stack: a tiny product needs no array
 
 
@@ -58,18 +56,12 @@ cdef Py_ssize_t batch_of(double work, int threads) noexcept:
     return threads * max(<Py_ssize_t>(MOMENT / (work + 1.0)), 1)
 
 
-ctypedef struct Matrix:
-    char* data                           # element (i, j) is at data[(i * rows + j * columns) * itemsize]
-    Py_ssize_t rows, columns
-    bint transposed                      # for BLAS: the memory holds the transpose, row by row,
-    Py_ssize_t ld                        # and this is the distance between its rows
-
-
 cdef Matrix matrix(ndarray x, bint transposed) noexcept:
-    """The 2-D array x, or its transpose, as pointer and strides in elements."""
+    """The 2-D array x (or the first matrix of a batch), or its transpose, as pointer and strides in elements."""
     cdef Matrix m
+    cdef int nd = PyArray_NDIM(x)
     cdef Py_ssize_t size = 4 if PyArray_TYPE(x) == NPY_FLOAT else 8
-    cdef Py_ssize_t s0 = PyArray_STRIDES(x)[0] // size, s1 = PyArray_STRIDES(x)[1] // size
+    cdef Py_ssize_t s0 = PyArray_STRIDES(x)[nd - 2] // size, s1 = PyArray_STRIDES(x)[nd - 1] // size
     m.data = <char*>PyArray_DATA(x)
     m.rows, m.columns = (s1, s0) if transposed else (s0, s1)
     m.transposed, m.ld = False, 0
@@ -181,6 +173,11 @@ cdef int blas(int itemsize, char* c, Matrix a, Matrix b, Py_ssize_t m, Py_ssize_
     return 0
 
 
+cdef bint takes_panels(int itemsize, double work) noexcept:
+    """Whether a product of that many multiply-adds goes to the packed panels; if not, to BLAS."""
+    return itemsize == 4 and work <= (panels_up_to if K.panel >= 16 else min(panels_up_to, narrow_panels_up_to))
+
+
 cdef int product(str op, ndarray c, ndarray a, bint ta, ndarray b, bint tb, ndarray bias, bint accumulate) except -1:
     """c = a b + (bias or c), where a and b are 2-D (transposed where asked) and c is 2-D in C order."""
     cdef Py_ssize_t m = PyArray_DIMS(c)[0], n = PyArray_DIMS(c)[1]
@@ -194,7 +191,7 @@ cdef int product(str op, ndarray c, ndarray a, bint ta, ndarray b, bint tb, ndar
             (<object>c)[...] = 0 if bias is None else bias
         return 0
     ma, mb = matrix(a, ta), matrix(b, tb)
-    if itemsize == 4 and <double>m * n * k <= (panels_up_to if K.panel >= 16 else min(panels_up_to, narrow_panels_up_to)):
+    if takes_panels(itemsize, <double>m * n * k):
         return panels(<float*>PyArray_DATA(c), ma, mb, <const float*>PyArray_DATA(bias) if bias is not None else NULL, m, n, k,
                       n, accumulate)
     load_blas()
@@ -303,39 +300,6 @@ cdef class Linear(Op):
         if self.has_bias and needs[2]:
             gb = column_sum(g)
         return gx, gw, gb
-
-
-cdef class MatMul(Op):
-    """y = a b for matrices a (M, K), b (K, N).  ga = gy b', gb = a' gy.  Saves the operand that the other's gradient needs."""
-
-    arguments = ("a", "b")
-
-    cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray a = inputs[0], b = inputs[1], y
-        cdef npy_intp[2] shape
-        check_float("matmul", "a", a)
-        check_same_dtype("matmul", "a", a, "b", b)
-        if PyArray_NDIM(a) != 2 or PyArray_NDIM(b) != 2:
-            raise NotImplementedError(f"matmul: a and b must be matrices (2 axes); got shapes {shape_of(a)} and {shape_of(b)}")
-        if PyArray_DIMS(a)[1] != PyArray_DIMS(b)[0]:
-            raise ShapeError(f"matmul: b must have shape (K, N) with K = {PyArray_DIMS(a)[1]} to match a {shape_of(a)}; "
-                             f"got {shape_of(b)}")
-        shape[0], shape[1] = PyArray_DIMS(a)[0], PyArray_DIMS(b)[1]
-        y = new_array(2, shape, PyArray_TYPE(a))
-        product("matmul", y, a, False, b, False, None, False)               # y = a b
-        self.save((a if self.needs[1] else None, b if self.needs[0] else None))
-        return y
-
-    cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray a = self.saved[0], b = self.saved[1], g = gy, ga = None, gb = None
-        cdef bint more
-        if needs[0]:
-            ga = summand(into, 0, PyArray_DIMS(g)[0], PyArray_DIMS(b)[0], g, &more)
-            product("matmul", ga, g, False, b, True, None, more)            # ga (+)= gy b'
-        if needs[1]:
-            gb = summand(into, 1, PyArray_DIMS(a)[1], PyArray_DIMS(g)[1], g, &more)
-            product("matmul", gb, a, True, g, False, None, more)            # gb (+)= a' gy
-        return ga, gb
 
 
 def _set_panels_up_to(double work):

@@ -9,15 +9,26 @@ from tinynet._graph import Op
 def axes_of(op: str, dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]: ...
 
 @disjoint_base
-class Sum(Op):
+class Reduction(Op):
     def __init__(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> None: ...
 
-@disjoint_base
-class Mean(Op):
-    def __init__(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> None: ...
+class Sum(Reduction): ...
+class Mean(Reduction): ...
 
 @disjoint_base
-class Extremum(Op):
+class Var(Reduction):
+    def __init__(
+        self,
+        dim: int | Sequence[int] | None = None,
+        keepdim: bool = False,
+        correction: float = 1,
+        root: bool = False,
+    ) -> None: ...
+
+class Prod(Reduction): ...
+
+@disjoint_base
+class Extremum(Reduction):
     def __init__(
         self,
         dim: int | Sequence[int] | None = None,
@@ -27,3 +38,15 @@ class Extremum(Op):
     ) -> None: ...
     @property
     def index(self) -> NDArray[np.intp] | None: ...
+
+class LogSumExp(Reduction): ...
+
+@disjoint_base
+class Norm(Reduction):
+    def __init__(
+        self, p: float = 2.0, dim: int | Sequence[int] | None = None, keepdim: bool = False
+    ) -> None: ...
+
+@disjoint_base
+class CumSum(Op):
+    def __init__(self, dim: int) -> None: ...

@@ -1,6 +1,4 @@
 from collections.abc import Sequence
-from typing import Any
-
 from typing_extensions import disjoint_base
 
 from tinynet._graph import Op
@@ -22,5 +20,19 @@ class Cat(Op):
     def __init__(self, dim: int = 0) -> None: ...
 
 @disjoint_base
-class Index(Op):
-    def __init__(self, index: Any) -> None: ...
+class Stack(Op):
+    def __init__(self, dim: int = 0) -> None: ...
+
+@disjoint_base
+class Split(Op):
+    def __init__(
+        self, sizes: Sequence[int] | None, dim: int = 0, drop: bool = False, door: str = "split"
+    ) -> None: ...
+
+@disjoint_base
+class Pad(Op):
+    def __init__(self, widths: Sequence[int], value: float = 0) -> None: ...
+
+@disjoint_base
+class Triangle(Op):
+    def __init__(self, diagonal: int = 0, upper: bool = False) -> None: ...

@@ -1,15 +1,15 @@
-"""Reshaping, transposing, joining, indexing: ops that move values and compute nothing.
+"""Reshaping, transposing, joining, splitting, padding: ops that move values and compute nothing.
 
-Reshape, permute and basic indexing give views where strides allow; a view lives in the same block as its source and shares
+Reshape, permute, broadcast and split give views where strides allow; a view lives in the same block as its source and shares
 its version counter.  Reshaping means C (N, C, H, W) order whatever the strides are.
 """
 
-from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
+from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp
 
 from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast
 from tinynet.ops.checks cimport axis_of, check_same_dtype, shape_of
-from tinynet.ops.memory cimport contiguous, new_array, new_like, new_shaped, outline, repeated
+from tinynet.ops.memory cimport contiguous, new_array, new_like, new_shaped, outline, own_copy, repeated
 
 import numpy as np
 
@@ -91,7 +91,7 @@ cdef class Permute(Op):
 
 
 cdef class BroadcastTo(Op):
-    """y = x repeated to a larger shape, a view.  gx = gy summed over the repeated axes."""
+    """y = x repeated to a larger shape (-1: the size it has), a view.  gx = gy summed over the repeated axes."""
 
     cdef tuple shape
     cdef ndarray x                       # an outline
@@ -105,23 +105,30 @@ cdef class BroadcastTo(Op):
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = inputs[0]
+        cdef int extra = len(self.shape) - PyArray_NDIM(x), d
         self.x = outline(x)
-        try:
-            strides = np.broadcast_to(x, self.shape).strides
+        try:                                 # -1 keeps the size of an axis that x has
+            shape = tuple([PyArray_DIMS(x)[d - extra] if self.shape[d] == -1 and d >= extra else self.shape[d]
+                           for d in range(len(self.shape))])
+            strides = np.broadcast_to(x, shape).strides
         except (ValueError, TypeError):
             raise ShapeError(f"broadcast_to: x of shape {shape_of(x)} cannot be repeated to {self.shape}") from None
-        return repeated(x, self.shape, strides)
+        return repeated(x, shape, strides)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         return (unbroadcast(gy, self.x),)
 
 
 cdef class Cat(Op):
-    """y = the inputs one after the other along `dim`.  The gradient of each is its slice of gy, a view."""
+    """y = the inputs one after the other along `dim`.  The gradient of each is its slice of gy, a view.
+
+    As in PyTorch, an input of shape (0,) beside inputs of more axes adds nothing.
+    """
 
     cdef object dim
     cdef int axis
     cdef list ends
+    cdef list empty
 
     def __init__(self, dim=0):
         self.dim = dim
@@ -129,27 +136,38 @@ cdef class Cat(Op):
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray first, x
         cdef int d, i
+        self.empty = [adds_nothing(x) for x in inputs]
         if not inputs:
             raise ArgumentError("cat: tensors must hold at least one tensor; got none")
         first = inputs[0]
+        for x in inputs:
+            if not adds_nothing(x):
+                first = x
+                break
         cdef int nd = PyArray_NDIM(first)
         if nd == 0:
             raise ShapeError("cat: tensors must have at least one axis; got a scalar")
         self.axis = axis_of("cat", self.dim, nd)
         self.ends = [0]
+        cdef list parts = []
         for i in range(len(inputs)):
             x = inputs[i]
-            check_same_dtype("cat", "tensors[0]", first, f"tensors[{i}]", x)
+            check_same_dtype("cat", "tensors[0]", inputs[0], f"tensors[{i}]", x)
+            if adds_nothing(x):
+                self.ends.append(self.ends[-1])
+                continue
             if PyArray_NDIM(x) != nd or any([PyArray_DIMS(x)[d] != PyArray_DIMS(first)[d] for d in range(nd) if d != self.axis]):
                 raise ShapeError(f"cat: tensors must have equal shapes but for dim {self.axis}; "
                                  f"got {shape_of(first)} and {shape_of(x)} (tensors[{i}])")
+            parts.append(x)
             self.ends.append(self.ends[-1] + PyArray_DIMS(x)[self.axis])
         cdef ndarray y = out
         if y is None:
             shape = list(shape_of(first))
             shape[self.axis] = self.ends[-1]
             y = new_shaped(first, shape)
-        np.concatenate(inputs, axis=self.axis, out=y)
+        if parts:
+            np.concatenate(parts, axis=self.axis, out=y)
         return y
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
@@ -157,53 +175,168 @@ cdef class Cat(Op):
         cdef list gradients = []
         for i in range(len(needs)):
             cut[self.axis] = slice(self.ends[i], self.ends[i + 1])
-            gradients.append(gy[tuple(cut)] if needs[i] else None)
+            if self.empty[i]:                # an input of fewer axes
+                gradients.append(gy.reshape(-1)[:0] if needs[i] else None)
+            else:
+                gradients.append(gy[tuple(cut)] if needs[i] else None)
         return tuple(gradients)
 
 
-cdef class Index(Op):
-    """y = x[index] with NumPy's rules; a view for integers, slices, None and Ellipsis.
+cdef bint adds_nothing(ndarray x) noexcept:
+    return PyArray_NDIM(x) == 1 and PyArray_DIMS(x)[0] == 0
 
-    gx is 0 but for gx[index] += gy, where an element that was picked several times receives every share.
-    """
 
-    cdef object index
-    cdef bint basic
-    cdef ndarray x                       # an outline
+cdef class Stack(Op):
+    """y = the inputs, of one shape, along a new axis `dim`.  The gradient of each is its slice of gy, a view."""
 
-    def __init__(self, index):
-        self.index = index
-        parts = index if isinstance(index, tuple) else (index,)
-        self.basic = all([p is None or p is Ellipsis or isinstance(p, slice)
-                          or (not isinstance(p, (bool, np.bool_)) and isinstance(p, (int, np.integer))) for p in parts])
+    cdef object dim
+    cdef int axis
+
+    def __init__(self, dim=0):
+        self.dim = dim
 
     cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray x = inputs[0]
-        self.x = outline(x)
-        parts = self.index if isinstance(self.index, tuple) else (self.index,)
-        cdef object picked
-        try:
-            picked = (<object>x)[self.index]
-        except IndexError as error:
-            raise IndexError(f"index: {error}; x has shape {shape_of(x)}") from None
-        cdef ndarray y
-        if self.basic:
-            if not isinstance(picked, ndarray):          # a single element: NumPy gives a scalar
-                picked = (<object>x)[(self.index if isinstance(self.index, tuple) else (self.index,)) + (Ellipsis,)]
-            return picked
-        if self.needs[0]:
-            # The caller may change index arrays before backward.
-            self.index = tuple([np.array(p) if isinstance(p, (ndarray, list)) else p for p in parts])
-        picked = np.asarray(picked)
-        y = new_array(picked.ndim, PyArray_DIMS(picked), PyArray_TYPE(x))
-        (<object>y)[...] = picked
+        cdef ndarray first, x, y
+        cdef npy_intp[65] shape
+        cdef int d, i, nd
+        if not inputs:
+            raise ArgumentError("stack: tensors must hold at least one tensor; got none")
+        first = inputs[0]
+        nd = PyArray_NDIM(first)
+        self.axis = axis_of("stack", self.dim, nd + 1)
+        for i in range(1, len(inputs)):
+            x = inputs[i]
+            check_same_dtype("stack", "tensors[0]", first, f"tensors[{i}]", x)
+            if shape_of(x) != shape_of(first):
+                raise ShapeError(f"stack: tensors must have equal shapes; got {shape_of(first)} and {shape_of(x)} (tensors[{i}])")
+        for d in range(nd + 1):
+            shape[d] = len(inputs) if d == self.axis else PyArray_DIMS(first)[d - (d > self.axis)]
+        y = new_array(nd + 1, shape, PyArray_TYPE(first))
+        np.stack(inputs, self.axis, out=y)
         return y
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
+        lead = (slice(None),) * self.axis
+        return tuple([gy[lead + (i, Ellipsis)] if needs[i] else None for i in range(len(needs))])
+
+
+cdef class Split(Op):
+    """y0, y1, ... = x cut along `dim` into parts of `sizes`, views; without `dim` in their shape if `drop` (sizes 1).
+
+    gx = the gradients of the parts one after the other, 0 for a part that nobody used.
+    """
+
+    cdef object dim
+    cdef object sizes
+    cdef bint drop
+    cdef str door
+    cdef list cuts
+    cdef ndarray x                       # an outline
+
+    def __init__(self, sizes, dim=0, drop=False, door="split"):
+        self.sizes, self.dim, self.drop, self.door = sizes, dim, drop, door
+
+    @property
+    def name(self):
+        return self.door
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray x = inputs[0]
+        cdef int axis
+        if PyArray_NDIM(x) == 0:
+            raise ShapeError(f"{self.door}: x must have at least one axis; got a scalar")
+        axis = axis_of(self.door, self.dim, PyArray_NDIM(x))
+        self.x = outline(x)
+        cdef Py_ssize_t n = PyArray_DIMS(x)[axis], first = 0, size
+        sizes = [1] * n if self.drop else self.sizes
+        if any([not hasattr(s, "__index__") or s < 0 for s in sizes]) or sum(sizes) != n:
+            raise ShapeError(f"{self.door}: the sizes of the parts must be integers of at least 0 with sum {n}, x's size along "
+                             f"dim {axis}; got {sizes}")
+        self.cuts = []
+        for size in sizes:
+            self.cuts.append((slice(None),) * axis + ((first, Ellipsis) if self.drop else (slice(first, first + size),)))
+            first += size
+        return tuple([(<object>x)[cut] for cut in self.cuts])
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        cdef ndarray gx = new_like(self.x)
+        gradients = gy if isinstance(gy, list) else [gy]         # one part alone comes as it is
+        for cut, g in zip(self.cuts, gradients):
+            (<object>gx)[cut] = 0 if g is None else g
+        return (gx,)
+
+
+cdef class Pad(Op):
+    """y = x with `value` before and after it along its last axes; a negative width cuts off instead.
+
+    `widths` is (before, after) of the last axis, then of the one before it, and so on.  gx = what lies of gy where x went, 0 where
+    x was cut off.
+    """
+
+    cdef tuple widths
+    cdef object value
+    cdef tuple source                    # the slices of x that went into y,
+    cdef tuple target                    # and where they went
+    cdef ndarray x                       # an outline
+
+    def __init__(self, widths, value=0):
+        self.widths, self.value = tuple(widths), value
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray x = inputs[0], y
+        cdef int nd = PyArray_NDIM(x), d
+        cdef list shape = list(shape_of(x)), source = [slice(None)] * nd, target = [slice(None)] * nd
+        if len(self.widths) % 2 or len(self.widths) > 2 * nd or any([not hasattr(w, "__index__") for w in self.widths]):
+            raise ArgumentError(f"pad: pad must be pairs of integers, at most one for each of the {nd} axes; got {self.widths}")
+        for d in range(nd - 1, nd - 1 - len(self.widths) // 2, -1):
+            before, after = self.widths[2 * (nd - 1 - d)], self.widths[2 * (nd - 1 - d) + 1]
+            n = shape[d]
+            shape[d] = n + before + after
+            if shape[d] < 0 or n + min(before, 0) + min(after, 0) < 0:
+                raise ShapeError(f"pad: pad must not cut off more than there is; got {self.widths} for shape {shape_of(x)}")
+            source[d] = slice(max(-before, 0), n + min(after, 0))
+            target[d] = slice(max(before, 0), shape[d] - max(after, 0))
+        self.source, self.target, self.x = tuple(source), tuple(target), outline(x)
+        y = new_shaped(x, shape)
+        try:
+            (<object>y)[...] = self.value
+        except (TypeError, ValueError, OverflowError):
+            raise ArgumentError(f"pad: value must fit into {(<object>x).dtype}; got {self.value!r}") from None
+        (<object>y)[self.target] = (<object>x)[self.source]
+        return y
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        if all([w >= 0 for w in self.widths]):
+            return (gy[self.target + (Ellipsis,)],)
         cdef ndarray gx = new_like(self.x)
         (<object>gx)[...] = 0
-        if self.basic:
-            (<object>gx)[self.index] = gy
-        else:
-            np.add.at(gx, self.index, gy)
+        (<object>gx)[self.source] = gy[self.target]
         return (gx,)
+
+
+cdef class Triangle(Op):
+    """y = x (..., M, N) where j - i <= diagonal (lower) or >= diagonal (upper), else 0.  gx = gy there, else 0."""
+
+    cdef object diagonal
+    cdef bint upper
+
+    def __init__(self, diagonal=0, upper=False):
+        self.diagonal, self.upper = diagonal, upper
+
+    @property
+    def name(self):
+        return "triu" if self.upper else "tril"
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray x = inputs[0]
+        if PyArray_NDIM(x) < 2:
+            raise ShapeError(f"{self.name}: x must have at least 2 axes; got shape {shape_of(x)}")
+        if not hasattr(self.diagonal, "__index__"):
+            raise ArgumentError(f"{self.name}: diagonal must be an integer; got {self.diagonal!r}")
+        return self.cut(x)
+
+    cdef ndarray cut(self, ndarray x):
+        return own_copy((np.triu if self.upper else np.tril)(x, self.diagonal))
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        return (self.cut(gy),)
