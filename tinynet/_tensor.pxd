@@ -1,5 +1,5 @@
-from tinynet._operators cimport Operators
+from tinynet._forms cimport Forms
 
 
-cdef class Tensor(Operators):
+cdef class Tensor(Forms):
     pass

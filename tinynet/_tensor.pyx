@@ -1,33 +1,142 @@
-"""Tensor: an array that can be differentiated through, with the methods that change its form - conversions, reductions,
-products, shapes, indexing.  What works element by element is its base `Operators` (_operators.pyx).
+"""Tensor: an array that can be differentiated through, with its conversions and reductions.
+
+Its bases are `Forms` (shapes, indexing, products; _forms.pyx), `Operators` (what works element by element; _operators.pyx) and
+`Variable` (an array and its place in the graph; _variable.pyx).
 """
+
+from collections import namedtuple
 
 from numpy cimport PyArray_SIZE, import_array, ndarray
 
-from tinynet._operators cimport Operators, promoted
-from tinynet._variable cimport FLOATS, run, values, wrap
+from tinynet._forms cimport Forms
+from tinynet._variable cimport FLOATS, Variable, run, values, wrap
 from tinynet.ops.checks cimport quiet
-from tinynet.ops.memory cimport Block, block_of, own_copy
+from tinynet.ops.memory cimport own_copy
 
 import numpy as np
 
 from tinynet import _variable
+from tinynet._check import refuse
 from tinynet._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinynet._variable import apply, arrays_of, as_dtype, empty, from_dlpack, from_numpy, grads_of, tensor
-from tinynet.errors import ArgumentError, ShapeError
-from tinynet.ops import arithmetic, indexing, matmul, reduction, shape as shapes
+from tinynet.errors import ArgumentError, DTypeError, ShapeError
+from tinynet.ops import arithmetic, indexing, reduction
 
 import_array()
 
 __all__ = [
-    "Tensor", "apply", "arrays_of", "as_dtype", "cat", "empty", "enable_grad", "from_dlpack", "from_numpy", "grads_of",
-    "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled", "tensor",
+    "Tensor", "ValuesIndices", "apply", "arrays_of", "as_dtype", "empty", "enable_grad", "from_dlpack", "from_numpy",
+    "grads_of", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled", "tensor",
 ]
+
+ValuesIndices = namedtuple("ValuesIndices", ("values", "indices"))     # of max, min, sort, topk along an axis
+
+cdef dict TYPE_NAMES = {
+    "float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte",
+    "uint32": "UInt32", "bool": "Bool",
+}
+
+
+# ---- arguments --------------------------------------------------------------------------------------------------------
+
+cdef object over(str op, object dim, object axis):
+    """The axes to reduce, under either name."""
+    if axis is None:
+        return dim
+    if dim is not None:
+        raise ArgumentError(f"{op}: dim must not be given twice; got dim={dim!r} and axis={axis!r}")
+    return axis
+
+
+cdef object one_axis(str op, object dim, str instead=""):
+    """dim, which must be one integer."""
+    if isinstance(dim, (tuple, list)):
+        raise ArgumentError(f"{op}: dim must be one integer; got {dim!r}{instead}")
+    return dim
+
+
+cdef int on_cpu(str op, object device) except -1:
+    """The one device there is."""
+    refuse(op, device=("cpu" if device == "cpu:0" else device, (None, "cpu")))
+    return 0
+
+
+cdef bint is_device(object name):
+    """Whether a string names a device rather than a dtype."""
+    try:
+        np.dtype(name)
+    except TypeError:
+        return name.split(":")[0] in ("cpu", "cuda", "mps", "xpu", "meta")
+    return False
+
+
+cdef object spread_of(Variable t, str op, object dim, object unbiased, bint keepdim, object correction, object axis):
+    """var and std."""
+    if isinstance(dim, (bool, np.bool_)) and unbiased is None:           # x.var(False)
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise ArgumentError(f"{op}: unbiased and correction must not be given together; got {unbiased!r} and {correction!r}")
+    if correction is None:
+        correction = 1 if unbiased is None or unbiased else 0
+    return run(reduction.Var(over(op, dim, axis), keepdim, correction, op == "std"), (t,))
+
+
+cdef object extremum(Variable t, object dim, bint keepdim, bint largest):
+    """max and min."""
+    if dim is None:
+        return run(reduction.Extremum(None, keepdim, largest), (t,))
+    one_axis("max" if largest else "min", dim, f" (use {'amax' if largest else 'amin'})")
+    op = reduction.Extremum(dim, keepdim, largest, True)
+    y = run(op, (t,))
+    return ValuesIndices(y, wrap(own_copy(op.index), None, 0))
+
+
+cdef object arg_extremum(Variable t, object dim, bint keepdim, object where, str op):
+    """argmax and argmin."""
+    cdef ndarray a = values(t)
+    if one_axis(op, dim) is not None:
+        dim = (reduction.axes_of(op, dim, t.ndim) or (None,))[0]
+    if PyArray_SIZE(a) == 0 and (dim is None or t.shape[dim] == 0):
+        raise ShapeError(f"{op}: the tensor must have at least one element along dim; got shape {t.shape}")
+    return wrap(own_copy(np.asarray(where(a, axis=dim, keepdims=keepdim), np.int64)), None, 0)
+
+
+cdef object truth(Variable t, str op, object reduce, object dim, bint keepdim):
+    """any and all: uint8 for uint8, else bool."""
+    cdef ndarray a = values(t)
+    axes = reduction.axes_of(op, dim, t.ndim) or None if t.ndim else None
+    y = np.asarray(reduce(a, axis=axes, keepdims=keepdim))
+    return wrap(own_copy(y.astype(np.uint8) if t.dtype == np.uint8 else y), None, 0)
+
+
+cdef ndarray order(Variable t, str op, object dim, bint descending):
+    """The indices that sort along dim, int64; equal elements stay in their order, and NaN counts as the largest."""
+    cdef object a = values(t)
+    if a.ndim == 0:
+        return np.zeros((), np.int64)
+    at = reduction.axes_of(op, one_axis(op, dim), a.ndim)[0]
+    if not descending:
+        return np.argsort(a, axis=at, kind="stable")
+    # Sorted backwards, equal elements come in reverse order: hence backwards before and after.
+    return a.shape[at] - 1 - np.flip(np.argsort(np.flip(a, at), axis=at, kind="stable"), at)
+
+
+cdef object fresh(Variable like, str op, tuple sizes, object value, object dtype, object device, object requires_grad):
+    """A new tensor filled with `value` (None: with anything), of the dtype of `like` unless another is given."""
+    on_cpu(op, device)
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = tuple(sizes[0])
+    if any([isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0 for n in sizes]):
+        raise ArgumentError(f"{op}: sizes must be integers of at least 0; got {sizes}")
+    y = empty(sizes, as_dtype(op, like.dtype if dtype is None else dtype))
+    if value is not None:
+        y.fill_(value)
+    return y.requires_grad_() if requires_grad else y
 
 
 # ---- Tensor -----------------------------------------------------------------------------------------------------------
 
-cdef class Tensor(Operators):
+cdef class Tensor(Forms):
     """An n-dimensional array that can be differentiated through.
 
     Make one with `tinynet.tensor`, `tinynet.from_numpy`, `tinynet.zeros` and their like.  ``Tensor(data, requires_grad)``
@@ -39,16 +148,17 @@ cdef class Tensor(Operators):
         Shared, not copied.
     requires_grad : bool, default False
         Whether `backward` shall compute a gradient for this tensor, a leaf.  Needs float32 or float64.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> x = tn.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> (x[0] @ x).sum().backward()
+    >>> x.grad.tolist()
+    [[4.0, 9.0], [2.0, 2.0]]
     """
 
     # -- conversions --
-
-    @property
-    def T(self):
-        """The matrix transposed, a view (2 axes, or fewer: itself)."""
-        if self.ndim > 2:
-            raise ShapeError(f"T: the tensor must have at most 2 axes; got shape {self.shape} (use permute)")
-        return self.transpose(0, 1) if self.ndim == 2 else self
 
     def clone(self):
         """A copy with memory of its own; the gradient goes through."""
@@ -58,17 +168,39 @@ cdef class Tensor(Operators):
         """The tensor in C order: itself, or a copy through which the gradient goes."""
         return self if (<object>values(self)).flags.c_contiguous else run(arithmetic.Clone(order="C"), (self,))
 
-    def to(self, dtype):
-        """The tensor in another dtype (itself if it has it); between float32 and float64 the gradient goes through."""
-        if isinstance(dtype, str) and dtype == "cpu":
-            return self
-        target = as_dtype("to", dtype)
+    def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False):
+        """The tensor in another dtype (itself if it has it, unless `copy`); between float32 and float64 the gradient goes through.
+
+        ``to(dtype)``, ``to("cpu")``, ``to("cpu", dtype)`` and ``to(other)``, for another tensor's dtype, are accepted.
+        There is one device; `non_blocking` changes nothing.
+        """
+        for arg in args:
+            if isinstance(arg, Variable):
+                dtype = (<Variable>arg).dtype
+            elif isinstance(arg, str) and is_device(arg):
+                device = arg
+            elif arg is None or isinstance(arg, (bool, np.bool_)) or (dtype is not None):
+                raise ArgumentError(f"to: arguments must be a dtype, a device or a Tensor; got {args}")
+            else:
+                dtype = arg
+        if not args and dtype is None and device is None and not copy:
+            raise ArgumentError("to: dtype or device must be given")
+        on_cpu("to", device)
+        target = self.dtype if dtype is None else as_dtype("to", dtype)
         if target == self.dtype:
-            return self
+            return self.clone() if copy else self
         if self.node is not None and target in FLOATS:
             return run(arithmetic.Cast(target), (self,))
         with quiet():
             return wrap(own_copy(np.asarray((<object>values(self)).astype(target))), None, 0)
+
+    def type(self, dtype=None):
+        """The tensor in another dtype; without one, the name of its own type, such as ``'tinynet.FloatTensor'``."""
+        return f"tinynet.{TYPE_NAMES[self.dtype.name]}Tensor" if dtype is None else self.to(dtype)
+
+    def type_as(self, other):
+        """The tensor in the dtype of another one."""
+        return self.to(other.dtype)
 
     def float(self):
         """The tensor in float32."""
@@ -82,180 +214,181 @@ cdef class Tensor(Operators):
         """The tensor in int64."""
         return self.to(np.int64)
 
+    def int(self):
+        """The tensor in int32."""
+        return self.to(np.int32)
+
+    def bool(self):
+        """The tensor in bool: whether each element differs from 0."""
+        return self.to(np.bool_)
+
+    def half(self):
+        """Not supported: there is no float16."""
+        raise NotImplementedError("half: float16 is not supported; use float32")
+
     def cpu(self):
         """The tensor itself: there is one device."""
         return self
 
-    # -- reductions --
+    def cuda(self, device=None):
+        """Not supported: there is one device, the CPU."""
+        raise NotImplementedError("cuda: tinynet computes on the CPU; the only device is 'cpu'")
 
-    def sum(self, dim=None, keepdim=False, *, axis=None):
-        """The sum over `dim` (an axis, several, or all), which stays as size 1 if `keepdim`.  `axis` is an alias of `dim`."""
-        return run(reduction.Sum(dim if axis is None else axis, keepdim), (self,))
+    # -- what it is in memory --
 
-    def mean(self, dim=None, keepdim=False, *, axis=None):
-        """The mean over `dim` (an axis, several, or all)."""
-        return run(reduction.Mean(dim if axis is None else axis, keepdim), (self,))
+    @property
+    def device(self):
+        """Where the elements lie: ``'cpu'``."""
+        return "cpu"
 
-    def var(self, dim=None, keepdim=False, *, correction=1, axis=None):
-        """The variance over `dim`: sum (x - mean)^2 / (n - correction)."""
-        dim = dim if axis is None else axis
-        centered = self - self.mean(dim, True)
-        total = (centered * centered).sum(dim, keepdim)
-        n = self.numel() // max(total.numel(), 1)
-        return total / (n - correction) if n > correction else total * float("nan")
+    def is_floating_point(self):
+        """Whether the dtype is float32 or float64."""
+        return self.dtype in FLOATS
+
+    def nelement(self):
+        """The number of elements: `numel`."""
+        return self.numel()
+
+    def element_size(self):
+        """The bytes of one element."""
+        return self.dtype.itemsize
+
+    def stride(self, dim=None):
+        """The steps in memory from one index to the next, in elements: of each axis, or of one."""
+        steps = tuple([s // self.dtype.itemsize for s in (<object>values(self)).strides])
+        return steps if dim is None else steps[reduction.axes_of("stride", one_axis("stride", dim), self.ndim)[0]]
+
+    def is_contiguous(self):
+        """Whether the elements lie in C order without gaps."""
+        return bool((<object>values(self)).flags.c_contiguous)
+
+    # -- new tensors of the same dtype --
+
+    def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
+        """A new tensor with a copy of `data`, in this tensor's dtype by default."""
+        on_cpu("new_tensor", device)
+        return tensor(data, self.dtype if dtype is None else dtype, requires_grad)
+
+    def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
+        """A new tensor of zeros, in this tensor's dtype by default."""
+        return fresh(self, "new_zeros", size, 0, dtype, device, requires_grad)
+
+    def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
+        """A new tensor of ones, in this tensor's dtype by default."""
+        return fresh(self, "new_ones", size, 1, dtype, device, requires_grad)
+
+    def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
+        """A new tensor filled with one value, in this tensor's dtype by default."""
+        return fresh(self, "new_full", (size,), fill_value, dtype, device, requires_grad)
+
+    def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
+        """A new tensor whose values are not set, in this tensor's dtype by default."""
+        return fresh(self, "new_empty", size, None, dtype, device, requires_grad)
+
+    # -- reductions: `dim` is an axis, several, or all; reduced axes stay with size 1 if `keepdim`; `axis` is an alias of `dim` --
+
+    def sum(self, dim=None, keepdim=False, *, dtype=None, axis=None):
+        """The sum over `dim`; int64 for integers and bool, unless `dtype` is given, to which elements are converted first."""
+        x = self if dtype is None else self.to(dtype)
+        y = run(reduction.Sum(over("sum", dim, axis), keepdim), (x,))
+        return y if dtype is None else y.to(dtype)
+
+    def mean(self, dim=None, keepdim=False, *, dtype=None, axis=None):
+        """The mean over `dim` of floats, or of elements converted to `dtype`."""
+        return run(reduction.Mean(over("mean", dim, axis), keepdim), (self if dtype is None else self.to(dtype),))
+
+    def prod(self, dim=None, keepdim=False, *, dtype=None, axis=None):
+        """The product over `dim`; int64 for integers and bool, unless `dtype` is given, to which elements are converted first."""
+        x = self if dtype is None else self.to(dtype)
+        y = run(reduction.Prod(over("prod", dim, axis), keepdim), (x,))
+        return y if dtype is None else y.to(dtype)
+
+    def var(self, dim=None, unbiased=None, keepdim=False, *, correction=None, axis=None):
+        """The variance over `dim`: sum (x - mean)^2 / (n - correction); `unbiased` True means correction 1, the default, False 0."""
+        return spread_of(self, "var", dim, unbiased, keepdim, correction, axis)
+
+    def std(self, dim=None, unbiased=None, keepdim=False, *, correction=None, axis=None):
+        """The root of the variance over `dim`; its gradient is 0 where it is 0."""
+        return spread_of(self, "std", dim, unbiased, keepdim, correction, axis)
 
     def max(self, dim=None, keepdim=False, *, axis=None):
-        """The largest element, or the largest along `dim` with its index: a pair (values, indices)."""
-        return extremum(self, dim if axis is None else axis, keepdim, True)
+        """The largest element, or the largest along `dim` with its index: (values, indices).  NaN counts as the largest."""
+        return extremum(self, over("max", dim, axis), keepdim, True)
 
     def min(self, dim=None, keepdim=False, *, axis=None):
-        """The smallest element, or the smallest along `dim` with its index: a pair (values, indices)."""
-        return extremum(self, dim if axis is None else axis, keepdim, False)
+        """The smallest element, or the smallest along `dim` with its index: (values, indices).  NaN counts as the smallest."""
+        return extremum(self, over("min", dim, axis), keepdim, False)
 
     def amax(self, dim=None, keepdim=False, *, axis=None):
         """The largest element over `dim`; ties share the gradient."""
-        return run(reduction.Extremum(dim if axis is None else axis, keepdim), (self,))
+        return run(reduction.Extremum(over("amax", dim, axis), keepdim), (self,))
 
     def amin(self, dim=None, keepdim=False, *, axis=None):
         """The smallest element over `dim`; ties share the gradient."""
-        return run(reduction.Extremum(dim if axis is None else axis, keepdim, False), (self,))
+        return run(reduction.Extremum(over("amin", dim, axis), keepdim, False), (self,))
 
     def argmax(self, dim=None, keepdim=False, *, axis=None):
-        """The index of the largest element (of the flattened tensor without `dim`), int64."""
-        return arg_extremum(self, dim if axis is None else axis, keepdim, np.argmax, "argmax")
+        """The index of the first largest element (of the flattened tensor without `dim`), int64."""
+        return arg_extremum(self, over("argmax", dim, axis), keepdim, np.argmax, "argmax")
 
     def argmin(self, dim=None, keepdim=False, *, axis=None):
-        """The index of the smallest element (of the flattened tensor without `dim`), int64."""
-        return arg_extremum(self, dim if axis is None else axis, keepdim, np.argmin, "argmin")
+        """The index of the first smallest element (of the flattened tensor without `dim`), int64."""
+        return arg_extremum(self, over("argmin", dim, axis), keepdim, np.argmin, "argmin")
 
-    # -- products --
+    def logsumexp(self, dim=None, keepdim=False, *, axis=None):
+        """log sum exp(x) over `dim`, without overflow; integers become float32."""
+        x = self if self.dtype in FLOATS else self.to(np.float32)
+        return run(reduction.LogSumExp(over("logsumexp", dim, axis), keepdim), (x,))
 
-    def __matmul__(self, other):
-        if not isinstance(other, (Tensor, np.ndarray)):
-            return NotImplemented
-        return run(matmul.MatMul(), promoted("matmul", self, other, True))
+    def norm(self, p="fro", dim=None, keepdim=False, dtype=None, *, axis=None):
+        """(sum |x|^p)^(1/p) over `dim` for p > 0; the largest |x| for p = inf; "fro" means 2."""
+        if p is None or (isinstance(p, str) and p == "fro"):
+            p = 2.0
+        if isinstance(p, str) or not p > 0:
+            raise NotImplementedError(f"norm: p must be a number above 0, inf or 'fro', the rest is not supported; got {p!r}")
+        return run(reduction.Norm(p, over("norm", dim, axis), keepdim), (self if dtype is None else self.to(dtype),))
 
-    def __rmatmul__(self, other):
-        if not isinstance(other, (Tensor, np.ndarray)):
-            return NotImplemented
-        return run(matmul.MatMul(), promoted("matmul", other, self, True))
+    def any(self, dim=None, keepdim=False, *, axis=None):
+        """Whether an element over `dim` differs from 0; bool."""
+        return truth(self, "any", np.any, over("any", dim, axis), keepdim)
 
-    def matmul(self, other):
-        """The matrix product with `other`."""
-        return self @ other
+    def all(self, dim=None, keepdim=False, *, axis=None):
+        """Whether all elements over `dim` differ from 0; bool."""
+        return truth(self, "all", np.all, over("all", dim, axis), keepdim)
 
-    # -- shape --
+    def count_nonzero(self, dim=None, *, axis=None):
+        """How many elements over `dim` differ from 0; int64."""
+        axes = reduction.axes_of("count_nonzero", over("count_nonzero", dim, axis), self.ndim)
+        return wrap(own_copy(np.asarray(np.count_nonzero(values(self), axis=axes or None), np.int64)), None, 0)
 
-    def reshape(self, *shape):
-        """The elements in another shape, in C order: a view where possible.  One size may be -1."""
-        return run(shapes.Reshape(shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape), (self,))
+    # -- in order --
 
-    def view(self, *shape):
-        """`reshape`, or an error if that would need a copy."""
-        y = self.reshape(*shape)
-        if self.numel() and not np.may_share_memory(values(<Tensor>y), values(self)):
-            raise ShapeError(f"view: a tensor of shape {self.shape} and strides {(<object>values(self)).strides} has no view "
-                             f"of shape {y.shape}; use reshape")
-        return y
+    def cumsum(self, dim=None, *, dtype=None, axis=None):
+        """The sums of the elements up to each one along `dim`; int64 for integers and bool, unless `dtype` is given."""
+        x = self if dtype is None else self.to(dtype)
+        y = run(reduction.CumSum(over("cumsum", dim, axis)), (x,))
+        return y if dtype is None else y.to(dtype)
 
-    def flatten(self, start_dim=0, end_dim=-1):
-        """The axes from `start_dim` to `end_dim` as one."""
-        shape = self.shape or (1,)
-        first, last = (reduction.axes_of("flatten", d, self.ndim or 1)[0] for d in (start_dim, end_dim))
-        if first > last:
-            raise ArgumentError(f"flatten: start_dim must not come after end_dim; got {start_dim} and {end_dim}")
-        size = 1
-        for n in shape[first:last + 1]:
-            size *= n
-        return self.reshape(shape[:first] + (size,) + shape[last + 1:])
+    def sort(self, dim=-1, descending=False, stable=False):
+        """The elements in order along `dim`, and where they stood: (values, indices).  Always stable; NaN counts as the largest."""
+        cdef ndarray index = order(self, "sort", dim, descending)
+        return ValuesIndices(run(indexing.Gather(dim, index, "sort"), (self,)), wrap(own_copy(index), None, 0))
 
-    def permute(self, *dims):
-        """The axes in the order `dims`, a view."""
-        return run(shapes.Permute(dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims), (self,))
+    def argsort(self, dim=-1, descending=False, stable=False):
+        """The indices that sort the elements along `dim`, int64; always stable."""
+        return wrap(own_copy(order(self, "argsort", dim, descending)), None, 0)
 
-    def transpose(self, dim0, dim1):
-        """Two axes exchanged, a view."""
-        order = list(range(self.ndim))
-        a, b = (reduction.axes_of("transpose", d, self.ndim)[0] for d in (dim0, dim1))
-        order[a], order[b] = b, a
-        return run(shapes.Permute(order), (self,))
-
-    def squeeze(self, dim=None):
-        """Without the axes of size 1 (or without `dim`, if its size is 1)."""
-        drop = reduction.axes_of("squeeze", dim, self.ndim)
-        return self.reshape(tuple([n for d, n in enumerate(self.shape) if d not in drop or n != 1]))
-
-    def unsqueeze(self, dim):
-        """With a new axis of size 1 at `dim`."""
-        at = reduction.axes_of("unsqueeze", dim, self.ndim + 1)[0]
-        return self.reshape(self.shape[:at] + (1,) + self.shape[at:])
-
-    def broadcast_to(self, *shape):
-        """Repeated to a larger shape, a view that must not be written."""
-        return run(shapes.BroadcastTo(shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape), (self,))
-
-    def __getitem__(self, index):
-        return run(indexing.Index(plain_index(index)), (self,))
-
-    def __setitem__(self, index, value):
-        cdef ndarray a = values(self)
-        cdef Block block = block_of(a)
-        if is_grad_enabled() and (self.node is not None or (isinstance(value, Tensor) and value.requires_grad)):
-            raise NotImplementedError("__setitem__: assignment into a tensor is not recorded; use no_grad(), where or cat")
-        if not (<object>a).flags.writeable:
-            raise ArgumentError("__setitem__: the tensor must be writable; got read-only memory")
-        try:
-            (<object>a)[plain_index(index)] = (<object>values(<Tensor>value)) if isinstance(value, Tensor) else value
-        except IndexError as error:
-            raise IndexError(f"__setitem__: {error}; the tensor has shape {self.shape}") from None
-        except ValueError as error:
-            raise ArgumentError(f"__setitem__: value does not fit: {error}") from None
-        block.version += 1
+    def topk(self, k, dim=-1, largest=True, sorted=True):
+        """The k largest (or smallest) elements along `dim`, in order, and where they stood: (values, indices)."""
+        cdef object index = order(self, "topk", dim, largest)
+        if index.ndim:
+            at = reduction.axes_of("topk", dim, self.ndim)[0]
+        size = index.shape[at] if index.ndim else 1
+        if not 0 <= k <= size:
+            raise ArgumentError(f"topk: k must lie in [0, {size}], the size along dim; got {k}")
+        if index.ndim:
+            index = index[(slice(None),) * at + (slice(k),)]
+        return ValuesIndices(run(indexing.Gather(dim, index, "topk"), (self,)), wrap(own_copy(index), None, 0))
 
 
 _variable.set_tensor_class(Tensor)
-
-
-cdef object extremum(Tensor t, object dim, bint keepdim, bint largest):
-    if dim is None:
-        return run(reduction.Extremum(None, keepdim, largest), (t,))
-    if isinstance(dim, (tuple, list)):
-        raise ArgumentError(f"{'max' if largest else 'min'}: dim must be one integer; got {dim!r} "
-                            f"(use {'amax' if largest else 'amin'})")
-    op = reduction.Extremum(dim, keepdim, largest, True)
-    y = run(op, (t,))
-    return y, wrap(own_copy(op.index), None, 0)
-
-
-cdef object arg_extremum(Tensor t, object dim, bint keepdim, object where, str op):
-    cdef ndarray a = values(t)
-    if dim is not None:
-        dim = reduction.axes_of(op, dim, t.ndim)[0]
-    if PyArray_SIZE(a) == 0 and (dim is None or t.shape[dim] == 0):
-        raise ShapeError(f"{op}: the tensor must have at least one element along dim; got shape {t.shape}")
-    return wrap(own_copy(np.asarray(where(a, axis=dim, keepdims=keepdim), np.int64)), None, 0)
-
-
-cdef object plain_index(object index):
-    """An index with tensors and lists in it as one with arrays."""
-    if isinstance(index, tuple):
-        return tuple([plain_index(i) for i in index])
-    if isinstance(index, Tensor):
-        return np.asarray(values(<Tensor>index))
-    if isinstance(index, slice):             # a tensor in it may change before backward
-        return slice(*[None if v is None else v.__index__() for v in (index.start, index.stop, index.step)])
-    if isinstance(index, list):
-        return np.asarray(index, None if index else np.intp)
-    return index
-
-
-def cat(tensors, dim=0):
-    """The tensors joined along `dim`.
-
-    Parameters
-    ----------
-    tensors : sequence of Tensor
-        Of one dtype, and of equal shapes but for `dim`.
-    dim : int, default 0
-    """
-    return run(shapes.Cat(dim), tuple(tensors))

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+
 from typing_extensions import disjoint_base
 
 from tinynet._graph import Op

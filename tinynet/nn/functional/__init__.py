@@ -34,6 +34,9 @@ from tinynet.nn.functional.loss import (
     smooth_l1_loss,
 )
 from tinynet.nn.functional.normalization import batch_norm, layer_norm
+from tinynet.nn.functional.loss import cross_entropy
+from tinynet.nn.functional.normalization import batch_norm
+from tinynet.nn.functional.shape import pad
 
 __all__ = [
     "batch_norm",
@@ -55,6 +58,7 @@ __all__ = [
     "mse_loss",
     "nll_loss",
     "one_hot",
+    "pad",
     "relu",
     "relu6",
     "sigmoid",

@@ -1,0 +1,5 @@
+from tinynet._operators cimport Operators
+
+
+cdef class Forms(Operators):
+    pass
