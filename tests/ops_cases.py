@@ -22,6 +22,9 @@ from tinynet.ops import (
     dropout,
     layer_norm,
     linear,
+    indexing,
+    linear,
+    matmul,
     normalization,
     reduction,
     shape,
@@ -33,6 +36,7 @@ from tinynet.ops import loss as losses
 from tinynet.ops import pointwise as P
 from tinynet.ops import selection as C
 from tinynet.ops import activation, arithmetic, dropout, indexing, linear, matmul, normalization, reduction, shape, softmax
+)
 
 Array = np.ndarray
 Shapes = tuple[tuple[int, ...], ...]  # one shape per input
@@ -331,6 +335,19 @@ def chosen(a: Array | tn.Tensor, b: Array | tn.Tensor) -> Array:
 
 def trunc_reference(a: Array, b: Array) -> Array:
     return np.sign(a) * np.floor(np.abs(a) / b)
+def places(shape: tuple[int, ...]) -> Array:
+    """Indices along axis 1, of one place less along axis 0 where that has more than one."""
+    n = (max(shape[0] - 1, 1), 2 * shape[1], *shape[2:])
+    return np.arange(np.prod(n)).reshape(n) * 5 % shape[1]
+
+
+def assigned(x: object, index: object, value: object) -> object:
+    x[index] = value  # type: ignore[index]
+    return x
+
+
+def padded(x: Array, widths: tuple[tuple[int, int], ...], value: float) -> Array:
+    return np.pad(x, widths, constant_values=value)
 
 
 def log_softmax(axis: int) -> Callable[[Array], Array]:
@@ -468,8 +485,38 @@ CASES: tuple[Case, ...] = (
          elementwise=False),
     Case("mean_dims", R.Mean, lambda x: x.mean((0, 2)), lambda x: x.sum((0, 2)) / (x.shape[0] * x.shape[2]),
          CUBE, BIG_CUBE, elementwise=False),
-    Case("var", R.Sum, lambda x: x.var(0), lambda x: ((x - x.mean(0)) ** 2).sum(0) / (x.shape[0] - 1),
-         (((5, 3),), ((2, 1),)), BIG, elementwise=False, ulps=8, grad_ulps=16, node="div"),
+    Case("sum_outer", R.Sum, lambda x: x.sum((0, 2)), lambda x: np.einsum("abc->b", x), CUBE, BIG_CUBE,
+         elementwise=False),
+    Case("sum_apart", R.Sum, lambda x: x.sum((0, 2)), lambda x: np.einsum("abcd->bd", x),
+         (((2, 3, 5, 3),), ((1, 1, 1, 1),)), ((7, 11, 13, 17),), elementwise=False),
+    Case("sum_first", R.Sum, lambda x: x.sum(0), lambda x: np.einsum("ab->b", x), (((67, 3),), ((5, 130),)),
+         ((601, 257),), elementwise=False),
+    Case("var", R.Var, lambda x: x.var(0), lambda x: ((x - x.mean(0)) ** 2).sum(0) / (x.shape[0] - 1),
+         (((5, 3),), ((2, 1),)), BIG, elementwise=False, grad_ulps=8),
+    Case("var_dims", R.Var, lambda x: x.var((0, 2), unbiased=False, keepdim=True),
+         lambda x: ((x - x.mean((0, 2), keepdims=True)) ** 2).mean((0, 2), keepdims=True), CUBE, BIG_CUBE,
+         elementwise=False, grad_ulps=8),
+    Case("std", R.Var, lambda x: x.std(-1),
+         lambda x: np.sqrt(((x - x.mean(-1, keepdims=True)) ** 2).sum(-1) / (x.shape[-1] - 1)),
+         (((5, 3),), ((1, 2),), ((3, 67),)), BIG, "distinct", elementwise=False, grad_ulps=16, node="std"),
+    Case("prod", R.Prod, lambda x: x.prod(), lambda x: np.asarray(np.prod(x)), UNARY, ((211,),),
+         "positive", ulps=32, grad_ulps=32),
+    Case("prod_dim", R.Prod, lambda x: x.prod(1), lambda x: np.prod(x, axis=1), CUBE, BIG_CUBE, "positive",
+         ulps=2, grad_ulps=8),
+    Case("logsumexp", R.LogSumExp, lambda x: x.logsumexp(1), lambda x: np.log(np.exp(x).sum(1)), CUBE,
+         BIG_CUBE, elementwise=False, ulps=4, grad_ulps=16),
+    Case("norm", R.Norm, lambda x: x.norm(), lambda x: np.asarray(np.sqrt((x * x).sum())), CUBE, BIG_CUBE,
+         elementwise=False, grad_ulps=8),
+    Case("norm_1", R.Norm, lambda x: x.norm(1, 1), lambda x: np.where(x < 0.0, -x, x).sum(1), CUBE, BIG_CUBE,
+         "away"),
+    Case("norm_3", R.Norm, lambda x: x.norm(3, (0, 2), True),
+         lambda x: np.exp(np.log((np.where(x < 0.0, -x, x) ** 3).sum((0, 2), keepdims=True)) / 3.0), CUBE,
+         BIG_CUBE, "away", ulps=4, grad_ulps=16),
+    Case("norm_inf", R.Norm, lambda x: x.norm(np.inf, -1), lambda x: np.sort(np.where(x < 0.0, -x, x))[..., -1],
+         CUBE, BIG_CUBE, "distinct", node="norm"),
+    Case("cumsum", R.CumSum, lambda x: x.cumsum(1),
+         lambda x: np.einsum("abc,bd->adc", x, np.triu(np.ones((x.shape[1],) * 2))), CUBE, BIG_CUBE,
+         elementwise=False),
     Case("max", R.Extremum, lambda x: x.max(), lambda x: np.asarray(np.sort(x, axis=None)[-1]), CUBE,
          BIG_CUBE,
          "distinct", node="max"),
@@ -508,6 +555,45 @@ CASES: tuple[Case, ...] = (
          node="index"),
     Case("index_mask", I.Index, lambda x: x[np.arange(len(x)) % 2 == 0], lambda x: x[::2], CUBE, BIG_CUBE,
          node="index"),
+    Case("index_pairs", I.Index, lambda x: x[np.arange(len(x)), np.arange(len(x)) % x.shape[1]],
+         lambda x: np.stack([x[i, j] for i, j in enumerate(np.arange(len(x)) % x.shape[1])]), CUBE[:3],
+         ((29, 31, 37),), node="index"),
+    Case("index_columns", I.Index, lambda x: x[:, picked(x.shape[1])],
+         lambda x: np.concatenate([x[:, j : j + 1] for j in picked(x.shape[1])], axis=1), CUBE, BIG_CUBE,
+         node="index"),
+    Case("index_apart", I.Index, lambda x: x[[0, -1, 0], :, [0, 0, 0]],
+         lambda x: np.stack([x[0, :, 0], x[-1, :, 0], x[0, :, 0]]), CUBE, BIG_CUBE, node="index"),
+    Case("index_select", I.IndexSelect, lambda x: x.index_select(-1, tn.tensor(picked(x.shape[-1]))),
+         lambda x: np.stack([x[..., j] for j in picked(x.shape[-1])], axis=-1), CUBE, BIG_CUBE,
+         node="index_select"),
+    Case("gather", I.Gather, lambda x: x.gather(1, tn.tensor(places(x.shape))),
+         lambda x: np.take_along_axis(x[: len(places(x.shape))], places(x.shape), 1), CUBE, BIG_CUBE),
+    Case("sort", I.Gather, lambda x: x.sort(1, descending=True).values, lambda x: -np.sort(-x, axis=1), CUBE,
+         BIG_CUBE, "distinct", node="sort"),
+    Case("topk", I.Gather, lambda x: x.topk(2, 0).values, lambda x: np.sort(x, axis=0)[: -3 : -1],
+         (((3, 5, 7),), ((2, 3),), ((17, 1),)), BIG_CUBE, "distinct", node="topk"),
+    Case("setitem", I.SetItem, lambda x, v: assigned(x.clone(), (slice(1, None), None, slice(None, None, -2)), v),
+         lambda x, v: assigned(x.copy(), (slice(1, None), None, slice(None, None, -2)), v),
+         (((3, 5), (3,)), ((4, 1), (3, 1, 1)), ((2, 6), (1, 1, 1, 3)), ((2, 2), ())), ((211, 157), (79,))),
+    Case("setitem_mask", I.SetItem, lambda x, v: assigned(x.clone(), np.arange(len(x)) % 2 == 0, v),
+         lambda x, v: assigned(x.copy(), np.arange(len(x)) % 2 == 0, v),
+         (((3, 5), (5,)), ((4, 1), (2, 1)), ((2, 6), ())), ((211, 157), (157,)), node="setitem"),
+    Case("stack", S.Stack, lambda a, b: tn.stack([a, b], 1),
+         lambda a, b: np.concatenate([a[:, None], b[:, None]], axis=1),
+         (((3, 5), (3, 5)), ((1,), (1,)), ((2, 3, 4, 5), (2, 3, 4, 5)), ((0, 3), (0, 3))),
+         ((211, 157), (211, 157))),
+    Case("split", S.Split, lambda x: x.split([1, x.shape[1] - 1, 0], 1)[1], lambda x: x[:, 1:], CUBE, BIG_CUBE),
+    Case("chunk", S.Split, lambda x: x.chunk(2)[0], lambda x: x[: (len(x) + 1) // 2], CUBE, BIG_CUBE,
+         node="chunk"),
+    Case("unbind", S.Split, lambda x: x.unbind(-1)[-1], lambda x: x[..., -1], CUBE, BIG_CUBE, node="unbind"),
+    Case("pad", S.Pad, lambda x: F.pad(x, (1, 2, 0, 3), value=1.5),
+         lambda x: padded(x, ((0, 0), (0, 3), (1, 2)), 1.5), CUBE, BIG_CUBE),
+    Case("pad_off", S.Pad, lambda x: F.pad(x, (2, -1)), lambda x: padded(x[..., :-1], ((0, 0), (0, 0), (2, 0)), 0.0),
+         CUBE, BIG_CUBE, node="pad"),
+    Case("tril", S.Triangle, lambda x: x.tril(1),
+         lambda x: x * (np.arange(x.shape[-1]) <= np.arange(x.shape[-2])[:, None] + 1), CUBE, BIG_CUBE, node="tril"),
+    Case("triu", S.Triangle, lambda x: x.triu(-1),
+         lambda x: x * (np.arange(x.shape[-1]) >= np.arange(x.shape[-2])[:, None] - 1), CUBE, BIG_CUBE, node="triu"),
     # activation
     Case("sigmoid", activation.Sigmoid, F.sigmoid, lambda x: special.expit(x), UNARY, BIG, ulps=3),
     Case("tanh", activation.Tanh, F.tanh, lambda x: np.sinh(x) / np.cosh(x), UNARY, BIG, ulps=3,
@@ -554,6 +640,22 @@ CASES: tuple[Case, ...] = (
     Case("matmul_T", matmul.MatMul, lambda a, b: a.T @ b.T, lambda a, b: np.einsum("km,nk->mn", a, b),
          tuple(((k, m), (n, k)) for m, k, n in LINEAR), ((73, 501), (70, 73)), elementwise=False, ulps=8,
          grad_ulps=16, node="matmul"),
+    Case("matmul_batch", matmul.MatMul, lambda a, b: a @ b, lambda a, b: np.einsum("...mk,...kn->...mn", a, b),
+         tuple((x + (m, k), y + (k, n)) for m, k, n in LINEAR[:6] for x, y in (((2, 3), (3,)), ((1,), (4,)), ((), (2,)))),
+         ((5, 101, 73), (5, 73, 70)), elementwise=False, ulps=8, grad_ulps=16, node="matmul"),
+    Case("matmul_batch_T", matmul.MatMul, lambda a, b: a.mT @ b.mT,
+         lambda a, b: np.einsum("...km,...nk->...mn", a, b),
+         tuple(((2,) + (k, m), (3, 1) + (n, k)) for m, k, n in LINEAR[:6]), ((2, 193, 251), (2, 201, 193)),
+         elementwise=False, ulps=8, grad_ulps=16, node="matmul"),
+    Case("matmul_rows", matmul.MatMul, lambda a, b: a @ b, lambda a, b: np.einsum("...k,kn->...n", a, b),
+         tuple((x + (k,), (k, n)) for _, k, n in LINEAR for x in ((), (2, 3), (1, 0))), ((31, 37, 73), (73, 70)),
+         elementwise=False, ulps=8, grad_ulps=16, node="matmul"),
+    Case("matmul_vector", matmul.MatMul, lambda a, b: a @ b, lambda a, b: np.einsum("...k,k->...", a, b),
+         tuple((x + (k,), (k,)) for _, k, _ in LINEAR for x in ((), (5,), (2, 3))), ((31, 37, 73), (73,)),
+         elementwise=False, ulps=8, grad_ulps=16, node="matmul"),
+    Case("matmul_from_left", matmul.MatMul, lambda a, b: a @ b, lambda a, b: np.einsum("k,...kn->...n", a, b),
+         tuple(((k,), x + (k, n)) for _, k, n in LINEAR for x in ((2,), (2, 3))), ((73,), (9, 73, 70)),
+         elementwise=False, ulps=8, grad_ulps=16, node="matmul"),
     # softmax
     Case("log_softmax", softmax.LogSoftmax, lambda x: F.log_softmax(x, -1), log_softmax(-1), MATRIX, BIG,
          elementwise=False, ulps=4, grad_ulps=8, node="log_softmax"),

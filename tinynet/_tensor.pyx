@@ -111,14 +111,25 @@ cdef object truth(Variable t, str op, object reduce, object dim, bint keepdim):
 
 cdef ndarray order(Variable t, str op, object dim, bint descending):
     """The indices that sort along dim, int64; equal elements stay in their order, and NaN counts as the largest."""
-    cdef object a = values(t)
-    if a.ndim == 0:
-        return np.zeros((), np.int64)
-    at = reduction.axes_of(op, one_axis(op, dim), a.ndim)[0]
+    at = reduction.axes_of(op, one_axis(op, dim), t.ndim)
+    return sorting(values(t), at[0], descending) if at else np.zeros((), np.int64)
+
+
+cdef object sorting(object a, int at, bint descending):
     if not descending:
         return np.argsort(a, axis=at, kind="stable")
     # Sorted backwards, equal elements come in reverse order: hence backwards before and after.
     return a.shape[at] - 1 - np.flip(np.argsort(np.flip(a, at), axis=at, kind="stable"), at)
+
+
+cdef object first_in_order(object a, object k, int at, bint largest):
+    """The indices of the k largest or smallest along axis `at`, in order."""
+    n = a.shape[at]
+    if 4 * k >= n or k == 0:
+        return sorting(a, at, largest)[(slice(None),) * at + (slice(k),)]
+    part = np.argpartition(a, n - k if largest else k, at)       # O(n), then only k are sorted
+    part = part[(slice(None),) * at + (slice(n - k, None) if largest else slice(k),)]
+    return np.take_along_axis(part, sorting(np.take_along_axis(a, part, at), at, largest), at)
 
 
 cdef object fresh(Variable like, str op, tuple sizes, object value, object dtype, object device, object requires_grad):
@@ -179,10 +190,10 @@ cdef class Tensor(Forms):
                 dtype = (<Variable>arg).dtype
             elif isinstance(arg, str) and is_device(arg):
                 device = arg
-            elif arg is None or isinstance(arg, (bool, np.bool_)) or (dtype is not None):
-                raise ArgumentError(f"to: arguments must be a dtype, a device or a Tensor; got {args}")
+            elif dtype is None:
+                dtype = as_dtype("to", arg)
             else:
-                dtype = arg
+                raise ArgumentError(f"to: dtype must not be given twice; got {dtype} and {arg!r}")
         if not args and dtype is None and device is None and not copy:
             raise ArgumentError("to: dtype or device must be given")
         on_cpu("to", device)
@@ -379,15 +390,15 @@ cdef class Tensor(Forms):
         return wrap(own_copy(order(self, "argsort", dim, descending)), None, 0)
 
     def topk(self, k, dim=-1, largest=True, sorted=True):
-        """The k largest (or smallest) elements along `dim`, in order, and where they stood: (values, indices)."""
-        cdef object index = order(self, "topk", dim, largest)
-        if index.ndim:
-            at = reduction.axes_of("topk", dim, self.ndim)[0]
-        size = index.shape[at] if index.ndim else 1
+        """The k largest (or smallest) elements along `dim`, in order, and where they stood: (values, indices).
+
+        NaN counts as the largest.  Which of equal elements are among them is not defined.
+        """
+        at = (reduction.axes_of("topk", one_axis("topk", dim), self.ndim) or (None,))[0]
+        size = 1 if at is None else self.shape[at]
         if not 0 <= k <= size:
             raise ArgumentError(f"topk: k must lie in [0, {size}], the size along dim; got {k}")
-        if index.ndim:
-            index = index[(slice(None),) * at + (slice(k),)]
+        cdef ndarray index = np.zeros((), np.int64) if at is None else first_in_order(values(self), k.__index__(), at, largest)
         return ValuesIndices(run(indexing.Gather(dim, index, "topk"), (self,)), wrap(own_copy(index), None, 0))
 
 

@@ -441,7 +441,8 @@ cdef class CumSum(Op):
         floats = x.dtype.kind == "f"
         if x.ndim == 0:
             return owned(x, x.dtype.num if floats else np.dtype(np.int64).num)
-        y = np.add.accumulate(x, self.axis, np.float64 if floats else np.int64)
+        y = x.astype(np.float64 if floats else np.int64)
+        np.add.accumulate(y, self.axis, out=y)
         return owned(y, x.dtype.num if floats else np.dtype(np.int64).num)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
