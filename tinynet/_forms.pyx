@@ -79,7 +79,8 @@ cdef class Forms(Operators):
     def view(self, *shape):
         """`reshape`, or an error if that would need a copy."""
         if len(shape) == 1 and isinstance(shape[0], (type, str, np.dtype)):
-            raise NotImplementedError(f"view: shape must hold integers, a view as another dtype is not supported; got {shape[0]!r}")
+            raise NotImplementedError("view: shape must hold integers, a view as another dtype is not supported; "
+                                      f"got {shape[0]!r}")
         y = self.reshape(*shape)
         if self.numel() and not np.may_share_memory(values(<Variable>y), values(self)):
             raise ShapeError(f"view: a tensor of shape {self.shape} and strides {(<object>values(self)).strides} has no view "
@@ -167,7 +168,8 @@ cdef class Forms(Operators):
 
     def movedim(self, source, destination):
         """The axes `source` (one or several) moved to the places `destination`, the others in their order; a view."""
-        s, d = ([axis("movedim", i, self.ndim) for i in (v if isinstance(v, (tuple, list)) else (v,))] for v in (source, destination))
+        s, d = ([axis("movedim", i, self.ndim) for i in (v if isinstance(v, (tuple, list)) else (v,))]
+                for v in (source, destination))
         if len(s) != len(d) or len(set(s)) != len(s) or len(set(d)) != len(d):
             raise ArgumentError("movedim: source and destination must name as many axes, each once; "
                                 f"got {source!r} and {destination!r}")
@@ -195,7 +197,8 @@ cdef class Forms(Operators):
         times = [n.__index__() for n in listed(sizes)]
         shape = (1,) * (len(times) - self.ndim) + self.shape
         if len(times) < self.ndim or min(times, default=0) < 0:
-            raise ArgumentError(f"repeat: sizes must be integers of at least 0, one for each of the {self.ndim} axes; got {sizes}")
+            raise ArgumentError(f"repeat: sizes must be integers of at least 0, one for each of the {self.ndim} axes; "
+                                f"got {sizes}")
         apart = [n for pair in zip((1,) * len(shape), shape) for n in pair]          # (1, n0, 1, n1, ...)
         whole = [n for pair in zip(times, shape) for n in pair]                      # (t0, n0, t1, n1, ...)
         y = self.reshape(apart).broadcast_to(whole).reshape([t * n for t, n in zip(times, shape)])
@@ -248,7 +251,8 @@ cdef class Forms(Operators):
         cdef ndarray a = values(self)
         index = plain_index(index)
         self.check_write("__setitem__")
-        if not is_grad_enabled() or (self.node is None and not (isinstance(value, Variable) and (<Variable>value).node is not None)):
+        cdef bint wanted = self.node is not None or (isinstance(value, Variable) and (<Variable>value).node is not None)
+        if not (wanted and is_grad_enabled()):
             indexing.assign(a, index if isinstance(index, tuple) else (index,),
                             values(<Variable>value) if isinstance(value, Variable) else value)
             touch(a)

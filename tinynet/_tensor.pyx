@@ -19,7 +19,7 @@ from tinynet import _variable
 from tinynet._check import refuse
 from tinynet._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinynet._variable import apply, arrays_of, as_dtype, empty, from_dlpack, from_numpy, grads_of, tensor
-from tinynet.errors import ArgumentError, DTypeError, ShapeError
+from tinynet.errors import ArgumentError, ShapeError
 from tinynet.ops import arithmetic, indexing, reduction
 
 import_array()
@@ -57,7 +57,8 @@ cdef object one_axis(str op, object dim, str instead=""):
 
 cdef int on_cpu(str op, object device) except -1:
     """The one device there is."""
-    refuse(op, device=("cpu" if device == "cpu:0" else device, (None, "cpu")))
+    if device is not None:
+        refuse(op, device=("cpu" if device == "cpu:0" else device, (None, "cpu")))
     return 0
 
 
@@ -180,11 +181,13 @@ cdef class Tensor(Forms):
         return self if (<object>values(self)).flags.c_contiguous else run(arithmetic.Clone(order="C"), (self,))
 
     def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False):
-        """The tensor in another dtype (itself if it has it, unless `copy`); between float32 and float64 the gradient goes through.
+        """The tensor in another dtype; itself if it has it, unless `copy`.  Between floats the gradient goes through.
 
         ``to(dtype)``, ``to("cpu")``, ``to("cpu", dtype)`` and ``to(other)``, for another tensor's dtype, are accepted.
         There is one device; `non_blocking` changes nothing.
         """
+        if dtype is not None:
+            dtype = as_dtype("to", dtype)
         for arg in args:
             if isinstance(arg, Variable):
                 dtype = (<Variable>arg).dtype
@@ -197,7 +200,7 @@ cdef class Tensor(Forms):
         if not args and dtype is None and device is None and not copy:
             raise ArgumentError("to: dtype or device must be given")
         on_cpu("to", device)
-        target = self.dtype if dtype is None else as_dtype("to", dtype)
+        target = self.dtype if dtype is None else dtype
         if target == self.dtype:
             return self.clone() if copy else self
         if self.node is not None and target in FLOATS:
@@ -315,7 +318,10 @@ cdef class Tensor(Forms):
         return y if dtype is None else y.to(dtype)
 
     def var(self, dim=None, unbiased=None, keepdim=False, *, correction=None, axis=None):
-        """The variance over `dim`: sum (x - mean)^2 / (n - correction); `unbiased` True means correction 1, the default, False 0."""
+        """The variance over `dim`: sum (x - mean)^2 / (n - correction).
+
+        `unbiased` True means correction 1, which is the default, False 0.
+        """
         return spread_of(self, "var", dim, unbiased, keepdim, correction, axis)
 
     def std(self, dim=None, unbiased=None, keepdim=False, *, correction=None, axis=None):
@@ -381,7 +387,10 @@ cdef class Tensor(Forms):
         return y if dtype is None else y.to(dtype)
 
     def sort(self, dim=-1, descending=False, stable=False):
-        """The elements in order along `dim`, and where they stood: (values, indices).  Always stable; NaN counts as the largest."""
+        """The elements in order along `dim`, and where they stood: (values, indices).
+
+        Always stable; NaN counts as the largest.
+        """
         cdef ndarray index = order(self, "sort", dim, descending)
         return ValuesIndices(run(indexing.Gather(dim, index, "sort"), (self,)), wrap(own_copy(index), None, 0))
 

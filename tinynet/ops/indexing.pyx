@@ -12,8 +12,8 @@ the same order.  What has no plan (arrays apart from each other, for example) is
 
 from libc.string cimport memcpy, memset
 from numpy cimport (
-    NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE, import_array,
-    ndarray, npy_intp,
+    NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE,
+    import_array, ndarray, npy_intp,
 )
 
 from tinynet._graph cimport Op
@@ -81,6 +81,18 @@ cdef bint is_basic(tuple parts):
     return True
 
 
+cdef bint count_from_start(ndarray places, Py_ssize_t n) noexcept:
+    """Negative places, which count from the end, as places in [0, n); False if one lies beyond."""
+    cdef npy_intp* p = <npy_intp*>PyArray_DATA(places)
+    cdef Py_ssize_t i
+    for i in range(PyArray_SIZE(places)):
+        if p[i] < 0:
+            p[i] += n
+        if p[i] < 0 or p[i] >= n:
+            return False
+    return True
+
+
 cdef Plan plan_of(tuple parts, tuple shape):
     """The plan of an index into an array of that shape; None if it has none, or is wrong (NumPy says how)."""
     cdef Plan plan
@@ -104,21 +116,17 @@ cdef Plan plan_of(tuple parts, tuple shape):
             return None
     if not arrays or lead + len(arrays) > len(shape):
         return None
-    cdef object places = 0
+    cdef object places = None
     for axis in range(lead, lead + len(arrays)):
-        n, a = shape[axis], arrays[axis - lead]
-        if a.size:
-            low = a.min()
-            if low < -n or a.max() >= n:
-                return None
-            if low < 0:
-                a = np.where(a < 0, a + n, a)
+        n, a = shape[axis], np.array(arrays[axis - lead], np.intp, order="C")         # never the caller's array
+        if not count_from_start(a, n):
+            return None
         try:
-            places = places * n + a.astype(np.intp) if axis > lead else a.astype(np.intp)     # never the caller's array
+            places = a if places is None else places * n + a
         except ValueError:                   # the arrays do not broadcast
             return None
     plan = Plan.__new__(Plan)
-    plan.places = np.ascontiguousarray(places)
+    plan.places = places if len(arrays) == 1 else np.ascontiguousarray(places)
     plan.outer = plan.count = plan.inner = 1
     for axis in range(len(shape)):
         if axis < lead:
@@ -240,8 +248,8 @@ cdef class IndexSelect(Index):
 
 
 cdef class Gather(Index):
-    """y[i, j, k] = x[i, index[i, j, k], k] for dim = 1, and likewise for others: one element of x per element of `index`, which has
-    x's number of axes and, but for `dim`, at most its sizes.  The gradient is that of `Index`.
+    """y[i, j, k] = x[i, index[i, j, k], k] for dim = 1, and likewise for others: one element of x per element of `index`,
+    which has x's number of axes and, but for `dim`, at most its sizes.  The gradient is that of `Index`.
     """
 
     cdef object dim
@@ -274,8 +282,11 @@ cdef class Gather(Index):
 cpdef int assign(ndarray x, tuple parts, object value) except -1:
     """x[parts] = value, with the errors of `Tensor.__setitem__`."""
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(value, ndarray) and PyArray_TYPE(<ndarray>value) == PyArray_TYPE(x):
             (<object>x)[parts] = value
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):
+                (<object>x)[parts] = value
     except IndexError as error:
         raise IndexError(f"__setitem__: {error}; the tensor has shape {shape_of(x)}") from None
     except (ValueError, OverflowError, TypeError) as error:
@@ -284,8 +295,8 @@ cpdef int assign(ndarray x, tuple parts, object value) except -1:
 
 
 cdef class SetItem(Op):
-    """y = x after x[index] = v, in x's own memory.  gx = gy, 0 where v was written; gv = gy[index] summed over the axes along which
-    v was repeated.  Saves nothing but v's outline.
+    """y = x after x[index] = v, in x's own memory.  gx = gy, 0 where v was written; gv = gy[index] summed over the axes along
+    which v was repeated.  Saves nothing but v's outline.
     """
 
     arguments = ("self", "value")

@@ -14,7 +14,8 @@ and the products themselves are cut by shape, so the bits do not depend on the n
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange, threadid
 from numpy cimport (
-    NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_NDIM, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray, npy_intp,
+    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_NDIM, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray,
+    npy_intp,
 )
 
 from tinynet._graph cimport Op
@@ -128,6 +129,10 @@ cdef int products(ndarray c, ndarray a, bint ta, ndarray b, bint tb) except -1:
     return 0
 
 
+cdef bint is_float(ndarray x) noexcept:
+    return PyArray_TYPE(x) == NPY_FLOAT or PyArray_TYPE(x) == NPY_DOUBLE
+
+
 cdef ndarray as_rows(ndarray a):
     """a (..., M, K); a vector (K) as (1, K)."""
     return a[None, :] if PyArray_NDIM(a) == 1 else a
@@ -154,16 +159,23 @@ cdef class MatMul(Op):
 
     arguments = ("a", "b")
 
-    cdef ndarray a                       # outlines
+    cdef ndarray a                       # outlines; None if both are matrices
     cdef ndarray b
     cdef tuple shape                     # of y as matrices: (..., M, N) also if a or b is a vector
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray a = inputs[0], b = inputs[1], rows, columns, y
         cdef int na = PyArray_NDIM(a), nb = PyArray_NDIM(b)
+        cdef npy_intp[2] sizes
         check_same_dtype("matmul", "a", a, "b", b)
         if na == 0 or nb == 0:
             raise ShapeError(f"matmul: {'a' if na == 0 else 'b'} must have at least one axis; got a scalar")
+        if na == 2 and nb == 2 and PyArray_DIMS(a)[1] == PyArray_DIMS(b)[0] and is_float(a):
+            sizes[0], sizes[1] = PyArray_DIMS(a)[0], PyArray_DIMS(b)[1]
+            y = new_array(2, sizes, PyArray_TYPE(a))
+            product("matmul", y, a, False, b, False, None, False)           # y = a b
+            self.save((a if self.needs[1] else None, b if self.needs[0] else None))
+            return y
         rows, columns = as_rows(a), as_columns(b)                           # (..., M, K), (..., K, N)
         cdef tuple sa = shape_of(rows), sb = shape_of(columns)
         if sa[-1] != sb[-2]:
@@ -175,7 +187,7 @@ cdef class MatMul(Op):
         except ValueError:
             raise ShapeError(f"matmul: the batch axes of a {shape_of(a)} and b {shape_of(b)} "
                              "cannot be broadcast together") from None
-        if (<object>a).dtype.kind != "f":
+        if not is_float(a):
             return own_copy(np.asarray(np.matmul(a, b)))
         y = whole(batch + (sa[-2:-1] if na > 1 else ()) + (sb[-1:] if nb > 1 else ()), a)
         self.a, self.b, self.shape = outline(a), outline(b), batch + (sa[-2], sb[-1])
@@ -192,8 +204,10 @@ cdef class MatMul(Op):
         return products(y, rows, False, columns, False)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray g = gy if gy.ndim == len(self.shape) else gy.reshape(self.shape), ga = None, gb = None
-        if PyArray_NDIM(self.b) <= 2:
+        cdef ndarray g = gy, ga = None, gb = None
+        if self.a is not None and PyArray_NDIM(g) != len(self.shape):
+            g = gy.reshape(self.shape)
+        if self.a is None or PyArray_NDIM(self.b) <= 2:
             g = flat_rows(g)                                                # (N, C), as in a linear layer
             if needs[0]:
                 ga = self.rows_gradient(g, into)
@@ -214,14 +228,16 @@ cdef class MatMul(Op):
         """ga (+)= gy b' for one matrix b and the rows of all the batch."""
         cdef ndarray b = as_columns(self.saved[1]), ga
         cdef bint more
-        ga = summand(into if PyArray_NDIM(self.a) == 2 else None, 0, PyArray_DIMS(g)[0], PyArray_DIMS(b)[0], g, &more)
+        cdef bint is_matrix = self.a is None or PyArray_NDIM(self.a) == 2
+        ga = summand(into if is_matrix else None, 0, PyArray_DIMS(g)[0], PyArray_DIMS(b)[0], g, &more)
         product("matmul", ga, g, False, b, True, None, more)
-        return ga if PyArray_NDIM(self.a) == 2 else (<object>ga).reshape(shape_of(self.a))
+        return ga if is_matrix else (<object>ga).reshape(shape_of(self.a))
 
     cdef ndarray columns_gradient(self, ndarray g, tuple into):
         """gb (+)= a' gy for one matrix b and the rows of all the batch."""
         cdef ndarray a = flat_rows(as_rows(self.saved[0])), gb
         cdef bint more
-        gb = summand(into if PyArray_NDIM(self.b) == 2 else None, 1, PyArray_DIMS(a)[1], PyArray_DIMS(g)[1], g, &more)
+        cdef bint is_matrix = self.a is None or PyArray_NDIM(self.b) == 2
+        gb = summand(into if is_matrix else None, 1, PyArray_DIMS(a)[1], PyArray_DIMS(g)[1], g, &more)
         product("matmul", gb, a, True, g, False, None, more)
-        return gb if PyArray_NDIM(self.b) == 2 else (<object>gb).reshape(shape_of(self.b))
+        return gb if is_matrix else (<object>gb).reshape(shape_of(self.b))

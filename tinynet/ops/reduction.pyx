@@ -10,8 +10,8 @@ n, cut into ranges by the shape alone.  NumPy does the rest, and all of float64.
 
 from cython.parallel cimport prange
 from numpy cimport (
-    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDES, PyArray_TYPE, import_array,
-    ndarray, npy_intp,
+    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ISCARRAY_RO, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDES,
+    PyArray_TYPE, import_array, ndarray, npy_intp,
 )
 
 from tinynet._graph cimport Op
@@ -56,7 +56,8 @@ cdef ndarray owned(object a, int dtype):
 
 
 cdef ndarray result(object kept, tuple dims, bint keepdim, int dtype):
-    """A reduction whose axes `dims` stand there with size 1, rounded to dtype, in a block of our own; without them if not keepdim."""
+    """A reduction whose axes `dims` stand there with size 1, rounded to dtype, in a block of our own; if not keepdim, without
+    them."""
     if keepdim or not dims:
         return owned(kept, dtype)
     return owned(kept.reshape([n for d, n in enumerate(kept.shape) if d not in dims]), dtype)
@@ -85,12 +86,12 @@ cdef struct Runs:                        # a dense array in the order of memory:
 
 
 cdef bint find_runs(ndarray x, list order, tuple dims, Runs* r):
-    """Whether the axes, taken in `order`, form the runs (lead: in dims, outer: not, n: in dims, inner: not)."""
+    """Whether the axes in `order` (None: as they are) form the runs (lead: in dims, outer: not, n: in dims, inner: not)."""
     cdef Py_ssize_t[4] sizes
-    cdef int at = 3, d
+    cdef int at = 3, d, i
     sizes[0] = sizes[1] = sizes[2] = sizes[3] = 1
-    for axis in reversed(order):
-        d = axis
+    for i in range(PyArray_NDIM(x) - 1, -1, -1):
+        d = i if order is None else order[i]
         if PyArray_DIMS(x)[d] == 1:
             continue
         if (d in dims) != (at % 2 == 0):
@@ -132,8 +133,29 @@ cdef ndarray run_totals(const float* x, Runs r, const double* center):
         sum_piece(part + (i // blocks) * r.inner, x + (matrix * r.n + first) * r.inner,
                   center + matrix % r.outer * r.inner if center != NULL else NULL, r.n, r.inner, min(step, r.n - first),
                   i % blocks * COLUMNS)
-    sums = (<object>parts)[:, 0] if ranges == 1 else np.add.reduce(parts, axis=1)
+    sums = parts if ranges == 1 else np.add.reduce(parts, axis=1)
     return sums if r.lead == 1 else np.add.reduce(sums.reshape(r.lead, r.outer, r.inner), axis=0)
+
+
+cdef ndarray quotients(ndarray x, tuple dims, bint keepdim, double n):
+    """Sums of x over dims by n, for float32 in C order and axes that form runs: what `totals` does, with less ado.  Else None."""
+    cdef Runs r
+    cdef npy_intp[64] shape
+    cdef int nd = 0, d
+    if PyArray_TYPE(x) != NPY_FLOAT or not PyArray_ISCARRAY_RO(x) or PyArray_SIZE(x) == 0 or not find_runs(x, None, dims, &r):
+        return None
+    for d in range(PyArray_NDIM(x)):
+        if d not in dims or keepdim:
+            shape[nd] = 1 if d in dims else PyArray_DIMS(x)[d]
+            nd += 1
+    cdef ndarray sums = np.ascontiguousarray(run_totals(<const float*>PyArray_DATA(x), r, NULL))
+    cdef ndarray y = new_array(nd, shape, NPY_FLOAT)
+    cdef const double* total = <const double*>PyArray_DATA(sums)
+    cdef float* py = <float*>PyArray_DATA(y)
+    cdef Py_ssize_t i
+    for i in range(PyArray_SIZE(y)):
+        py[i] = <float>(total[i] / n)
+    return y
 
 
 cdef ndarray totals(ndarray x, tuple dims, ndarray center):
@@ -186,6 +208,9 @@ cdef class Sum(Reduction):
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = inputs[0]
         self.begin(x)
+        cdef ndarray y = quotients(x, self.dims, self.keepdim, 1.0)
+        if y is not None:
+            return y
         if (<object>x).dtype.kind != "f":
             return owned(np.add.reduce(x, axis=self.dims, dtype=np.int64, keepdims=self.keepdim), np.dtype(np.int64).num)
         with quiet():
@@ -204,6 +229,9 @@ cdef class Mean(Reduction):
         cdef ndarray x = inputs[0]
         check_float("mean", "x", x)
         self.begin(x)
+        cdef ndarray y = quotients(x, self.dims, self.keepdim, count_of(x, self.dims))
+        if y is not None:
+            return y
         with quiet():                         # the mean of nothing is nan
             return result(np.divide(totals(x, self.dims, None), count_of(x, self.dims)), self.dims, self.keepdim, PyArray_TYPE(x))
 
@@ -264,8 +292,8 @@ cdef class Var(Reduction):
 
 
 cdef class Prod(Reduction):
-    """y = product of x over dims.  gx_i = gy times the product of all others: of those before it and those after it, so that zeros
-    need no case of their own.  Saves x.
+    """y = product of x over dims.  gx_i = gy times the product of all others: of those before it and those after it, so that
+    zeros need no case of their own.  Saves x.
     """
 
     cdef object forward(self, tuple inputs, ndarray out):

@@ -269,8 +269,8 @@ cdef class Split(Op):
 cdef class Pad(Op):
     """y = x with `value` before and after it along its last axes; a negative width cuts off instead.
 
-    `widths` is (before, after) of the last axis, then of the one before it, and so on.  gx = what lies of gy where x went, 0 where
-    x was cut off.
+    `widths` is (before, after) of the last axis, then of the one before it, and so on.  gx = what lies of gy where x went, 0
+    where x was cut off.
     """
 
     cdef tuple widths
