@@ -124,7 +124,7 @@ def test_values_that_do_not_fit():
             x[0] = value
     with pytest.raises(IndexError, match=r"__setitem__: index 2 is out of bounds .*shape \(2, 3\)"):
         x[2] = 1
-    with pytest.raises(IndexError, match="__setitem__: .*integer"):
+    with pytest.raises(IndexError, match=r"__setitem__: .*integer"):
         x[1.0] = 1
     y = tn.zeros(1)
     y[0] = 1e300
