@@ -285,8 +285,9 @@ cdef class Var(Reduction):
         else:
             scale = gy * (2.0 / degrees)
         high = self.mean.astype(kind)
+        low = self.mean - high
         np.subtract(x, high, gx)
-        np.subtract(gx, (self.mean - high).astype(kind), gx)
+        np.subtract(gx, np.where(low == low, low, 0.0).astype(kind), gx)     # inf - inf is no part of the mean
         np.multiply(gx, self.over_x(np.asarray(scale, kind)), gx)
         return (gx,)
 
