@@ -6,6 +6,8 @@ Each result is assigned to a variable of the type that it must have.  test_typin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +211,108 @@ def reductions_and_shapes() -> None:
         .broadcast_to(5, 3, 8)
         .broadcast_to((5, 3, 8))
     )
+    t = (
+        x.reshape_as(x)
+        .view_as(x)
+        .unflatten(2, (2, 2))
+        .squeeze((0, 1))
+        .mT.swapaxes(0, 1)
+        .movedim((0, 1), (1, 0))
+    )
+    t = (
+        x.sum(0)
+        .t()
+        .T.expand(2, -1, -1)
+        .expand_as(x.movedim(0, -1).permute(2, 0, 1))
+        .repeat(1, 2, 1)
+        .flip(0)
+        .flip((0, 1))
+    )
+    t = x.tril().triu(1) + tn.tril(x, 1) + tn.triu(x) + x[0].diag(1).sum() + tn.diag(x[0]).sum()
+    parts = (
+        *x.split(1),
+        *x.split([1, 1]),
+        *x.chunk(2, 1),
+        *x.unbind(-1),
+        *tn.split(x, 1),
+        *tn.chunk(x, 2),
+        *tn.unbind(x),
+    )
+    t = tn.cat(parts[:2]) + tn.stack([x, x], dim=1).sum(1)
+    t = tn.reshape(x, (6, 4)) + tn.flatten(tn.unflatten(x, 1, (3, 1)), 0, 2).squeeze()
+    t = tn.squeeze(tn.unsqueeze(tn.broadcast_to(x, (2, 3, 4)), 0), 0) + tn.flip(x, 0)
+    t = tn.permute(x, (2, 0, 1)) + tn.swapaxes(tn.transpose(tn.movedim(x, -1, 0), 1, 2), 1, 2)
+    t = F.pad(x, (1, 1), "constant", 2.0)
+
+
+def indices() -> None:
+    global t
+    x, i, k = tn.ones(2, 3), tn.tensor([1, 0]), tn.tensor([[1], [0]])
+    t = x[i, [0, 1]] + x[0, 1] + x[..., None, ::-1].sum() + x[x > 0].sum() + x[range(2)].sum()
+    x[i] = 2.0
+    x[0, 1:] = tn.zeros(2)
+    x[np.array([0])] = [1.0, 2.0, 3.0]
+    t = x.index_select(0, i) + tn.index_select(x, dim=0, index=i)
+    t = x.gather(1, k) + tn.gather(x, 1, k) + x.take_along_dim(k, 1) + tn.take_along_dim(x, k, dim=1)
+    t = x.masked_select(x > 0) + tn.masked_select(x, x > 0)
+
+
+def more_reductions() -> None:
+    global t, n, f, b, pair
+    x = tn.ones(2, 3)
+    t = x.sum(0, dtype=tn.float64) + x.mean(0, dtype="float64") + x.prod(0, True, dtype=tn.float64)
+    t = (
+        x.var(0, False, True)
+        + x.std((0, 1), correction=0)
+        + x.logsumexp(1, True)
+        + x.norm(2, 0)
+        + x.norm("fro", axis=0)
+    )
+    t = x.cumsum(1, dtype=tn.float32) + x.argsort(1, True, True) + x.count_nonzero((0, 1))
+    t = x.any() == x.all(0)
+    pair = x.sort(0, descending=True, stable=True)
+    pair = x.topk(1, dim=0, largest=False, sorted=True)
+    t = x.max(0).values + x.min(0).indices
+    t = tn.sum(x, 0) + tn.mean(x, (0, 1)) + tn.prod(x, 0) + tn.var(x, 0, False) + tn.std(x, 0, correction=0)
+    t = tn.max(x) + tn.max(x, 0).values + tn.min(x) + tn.min(x, 0)[1] + tn.amax(x, (0, 1)) + tn.amin(x, 0)
+    t = tn.argmax(x, 0) + tn.argmin(x, 0) + tn.count_nonzero(x, 0) + tn.argsort(x, 0)
+    t = tn.logsumexp(x, 1) + tn.norm(x, 1.0, 1) + tn.cumsum(x, 1).sum(1) + tn.sort(x, 1).values.sum(1)
+    t = tn.topk(x, 1).values
+    t = tn.any(x, 0) == tn.all(x, 0)
+
+
+def products() -> None:
+    global t
+    a, v = tn.ones(2, 2), tn.ones(2)
+    t = a.mm(a) + a.unsqueeze(0).bmm(a.unsqueeze(0)) + v.dot(v) + v.outer(v)
+    t = tn.mm(a, a) + tn.bmm(a.unsqueeze(0), a.unsqueeze(0)) + tn.dot(v, v) + tn.outer(v, v) + tn.matmul(a, v)
+
+
+def conversions() -> None:
+    global t, n, b
+    x = tn.ones(2, 3)
+    t = (
+        x.to(tn.float64)
+        .to("cpu", "float32")
+        .to(x)
+        .to(dtype=tn.int64, device="cpu", non_blocking=True, copy=True)
+    )
+    t = x.type("float64").type_as(x).int() + x.bool().int()
+    name: str = x.type() + x.device
+    assert name
+    for refused in (x.half, x.cuda):
+        with contextlib.suppress(NotImplementedError):
+            t = refused()
+    b = x.is_floating_point() and x.is_contiguous()
+    steps: tuple[int, ...] = x.stride()
+    n = x.stride(0) + x.nelement() + x.element_size() + len(steps)
+    t = (
+        x.new_zeros(2, 3)
+        + x.new_ones((2, 3), dtype=tn.float32)
+        + x.new_full((2, 3), 1.0)
+        + x.new_tensor([1.0, 2.0, 3.0])
+    )
+    t = x.new_empty(1, device="cpu", requires_grad=True)
 
 
 def graph_and_modes() -> None:
