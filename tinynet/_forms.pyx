@@ -52,6 +52,8 @@ cdef object plain_index(object index):
         a = values(<Variable>index)
     elif isinstance(index, (list, range)):
         a = np.asarray(index, None if len(index) else np.intp)
+    elif isinstance(index, np.ndarray):
+        a = index
     else:
         return index
     return int(a) if a.ndim == 0 and a.dtype.kind in "iu" else a

@@ -52,6 +52,8 @@ cdef object one_axis(str op, object dim, str instead=""):
     """dim, which must be one integer."""
     if isinstance(dim, (tuple, list)):
         raise ArgumentError(f"{op}: dim must be one integer; got {dim!r}{instead}")
+    if isinstance(dim, Variable):
+        raise NotImplementedError(f"{op}: dim must be one integer, another tensor is not supported (use maximum or minimum)")
     return dim
 
 

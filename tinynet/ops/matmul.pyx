@@ -21,12 +21,13 @@ from numpy cimport (
 from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast
 from tinynet.ops.blas cimport blas_serial_begin, blas_serial_end, gemm, load_blas
-from tinynet.ops.checks cimport blas_extent, check_same_dtype, shape_of
+from tinynet.ops.checks cimport blas_extent, check_same_dtype, quiet, shape_of
 from tinynet.ops.kernels cimport K
 from tinynet.ops.linear cimport (
     DEPTH, Matrix, ROWS, batch_of, blas_can_read, flat_rows, matrix, panel_piece, product, summand, takes_panels,
 )
 from tinynet.ops.memory cimport contiguous, new_array, outline, own_copy
+from tinynet.ops.reduction cimport totals
 from tinynet.ops.threads cimport team, tn_enter, tn_leave
 
 import numpy as np
@@ -152,6 +153,13 @@ cdef ndarray whole(tuple shape, ndarray like):
     return new_array(len(shape), sizes, PyArray_TYPE(like))
 
 
+cdef int one_product(ndarray c, ndarray a, bint ta, ndarray b, bint tb, bint more) except -1:
+    """c (+)= a b for matrices.  A single column is computed as a row, c' = b' a', of which a panel holds many elements."""
+    if PyArray_DIMS(c)[1] == 1 and PyArray_DIMS(c)[0] > 1:
+        return product("matmul", (<object>c).reshape(1, -1), b, not tb, a, not ta, None, more)
+    return product("matmul", c, a, ta, b, tb, None, more)
+
+
 cdef class MatMul(Op):
     """y = a b for vectors, matrices and batches of them.  ga = gy b', gb = a' gy, summed over the axes along which the operand
     was repeated.  Integers multiply too, without a gradient.  Saves the operand that the other's gradient needs.
@@ -173,7 +181,7 @@ cdef class MatMul(Op):
         if na == 2 and nb == 2 and PyArray_DIMS(a)[1] == PyArray_DIMS(b)[0] and is_float(a):
             sizes[0], sizes[1] = PyArray_DIMS(a)[0], PyArray_DIMS(b)[1]
             y = new_array(2, sizes, PyArray_TYPE(a))
-            product("matmul", y, a, False, b, False, None, False)           # y = a b
+            one_product(y, a, False, b, False, False)                       # y = a b
             self.save((a if self.needs[1] else None, b if self.needs[0] else None))
             return y
         rows, columns = as_rows(a), as_columns(b)                           # (..., M, K), (..., K, N)
@@ -191,7 +199,11 @@ cdef class MatMul(Op):
             return own_copy(np.asarray(np.matmul(a, b)))
         y = whole(batch + (sa[-2:-1] if na > 1 else ()) + (sb[-1:] if nb > 1 else ()), a)
         self.a, self.b, self.shape = outline(a), outline(b), batch + (sa[-2], sb[-1])
-        self.multiply(y, rows, columns)
+        if na == 1 and nb == 1 and PyArray_TYPE(a) == NPY_FLOAT:
+            with quiet():
+                (<object>y)[()] = totals(np.multiply(a, b), (0,), None)[0]     # the products summed in double
+        else:
+            self.multiply(y, rows, columns)
         self.save((a if self.needs[1] else None, b if self.needs[0] else None))
         return y
 
@@ -200,7 +212,7 @@ cdef class MatMul(Op):
         if PyArray_NDIM(y) != len(self.shape):
             y = (<object>y).reshape(self.shape)
         if PyArray_NDIM(columns) == 2:       # all rows of the batch in one product
-            return product("matmul", flat_rows(y), flat_rows(rows), False, columns, False, None, False)
+            return one_product(flat_rows(y), flat_rows(rows), False, columns, False, False)
         return products(y, rows, False, columns, False)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
@@ -230,7 +242,7 @@ cdef class MatMul(Op):
         cdef bint more
         cdef bint is_matrix = self.a is None or PyArray_NDIM(self.a) == 2
         ga = summand(into if is_matrix else None, 0, PyArray_DIMS(g)[0], PyArray_DIMS(b)[0], g, &more)
-        product("matmul", ga, g, False, b, True, None, more)
+        one_product(ga, g, False, b, True, more)
         return ga if is_matrix else (<object>ga).reshape(shape_of(self.a))
 
     cdef ndarray columns_gradient(self, ndarray g, tuple into):
@@ -239,5 +251,5 @@ cdef class MatMul(Op):
         cdef bint more
         cdef bint is_matrix = self.a is None or PyArray_NDIM(self.b) == 2
         gb = summand(into if is_matrix else None, 1, PyArray_DIMS(a)[1], PyArray_DIMS(g)[1], g, &more)
-        product("matmul", gb, a, True, g, False, None, more)
+        one_product(gb, a, True, g, False, more)
         return gb if is_matrix else (<object>gb).reshape(shape_of(self.b))

@@ -1,0 +1,3 @@
+from numpy cimport ndarray
+
+cdef ndarray totals(ndarray x, tuple dims, ndarray center)
