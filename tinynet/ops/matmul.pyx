@@ -28,7 +28,7 @@ from tinynet.ops.linear cimport (
 )
 from tinynet.ops.memory cimport contiguous, new_array, outline, own_copy
 from tinynet.ops.reduction cimport totals
-from tinynet.ops.threads cimport team, tn_enter, tn_leave
+from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 
 import numpy as np
 
@@ -37,7 +37,8 @@ from tinynet.errors import ShapeError
 import_array()
 
 cdef enum:
-    SMALL = 4000000                      # multiply-adds of a product that one thread does alone: about 50 us
+    SMALL = 4000000                      # multiply-adds of a product that one thread does alone: about 50 us;
+    MIDDLE = 400000000                   # and where there is a product for each thread: about 5 ms
 
 
 cdef void serial_product(int itemsize, char* c, Matrix a, Matrix b, float* packed, Py_ssize_t m, Py_ssize_t n,
@@ -91,7 +92,7 @@ cdef int products(ndarray c, ndarray a, bint ta, ndarray b, bint tb) except -1:
     if k == 0:
         (<object>c)[...] = 0
         return 0
-    if work > SMALL:
+    if work > (MIDDLE if (<object>c).size >= SLOTS * m * n else SMALL):
         a_all = np.broadcast_to(a, batch + shape_of(a)[-2:])
         b_all = np.broadcast_to(b, batch + shape_of(b)[-2:])
         for at in np.ndindex(*batch):
