@@ -6,6 +6,9 @@ from typing_extensions import disjoint_base
 from tinynet._graph import Op
 
 @disjoint_base
+class Plan: ...
+
+@disjoint_base
 class Index(Op):
     def __init__(self, index: Any) -> None: ...
 

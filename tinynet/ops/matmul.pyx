@@ -27,7 +27,7 @@ from tinynet.ops.linear cimport (
     DEPTH, Matrix, ROWS, batch_of, blas_can_read, flat_rows, matrix, panel_piece, product, summand, takes_panels,
 )
 from tinynet.ops.memory cimport contiguous, new_array, outline, own_copy
-from tinynet.ops.reduction cimport totals
+from tinynet.ops.sums cimport totals
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 
 import numpy as np

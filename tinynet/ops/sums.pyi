@@ -1,0 +1,1 @@
+# Sums for compiled code only: nothing here can be reached from Python.
