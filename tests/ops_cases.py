@@ -20,9 +20,8 @@ from tinynet.ops import (
     activation,
     arithmetic,
     dropout,
-    layer_norm,
-    linear,
     indexing,
+    layer_norm,
     linear,
     matmul,
     normalization,
@@ -35,8 +34,6 @@ from tinynet.ops import cross_entropy as classes
 from tinynet.ops import loss as losses
 from tinynet.ops import pointwise as P
 from tinynet.ops import selection as C
-from tinynet.ops import activation, arithmetic, dropout, indexing, linear, matmul, normalization, reduction, shape, softmax
-)
 
 Array = np.ndarray
 Shapes = tuple[tuple[int, ...], ...]  # one shape per input
@@ -335,6 +332,8 @@ def chosen(a: Array | tn.Tensor, b: Array | tn.Tensor) -> Array:
 
 def trunc_reference(a: Array, b: Array) -> Array:
     return np.sign(a) * np.floor(np.abs(a) / b)
+
+
 def places(shape: tuple[int, ...]) -> Array:
     """Indices along axis 1, of one place less along axis 0 where that has more than one."""
     n = (max(shape[0] - 1, 1), 2 * shape[1], *shape[2:])

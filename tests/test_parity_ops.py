@@ -13,15 +13,16 @@ from ops_cases import (
     CASES,
     DROPOUT_P,
     Case,
+    assigned,
     chosen,
     class_weights,
     element_weights,
     labels,
     many_labels,
     picked,
+    places,
     running,
 )
-from ops_cases import CASES, DROPOUT_P, Case, assigned, class_weights, labels, picked, places, running
 from ops_running import assert_near, largest, run
 
 import tinynet as tn

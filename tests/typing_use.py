@@ -5,9 +5,8 @@ Each result is assigned to a variable of the type that it must have.  test_typin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

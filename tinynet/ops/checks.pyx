@@ -1,7 +1,7 @@
 """Checks of arguments that several ops share; each raises with the form ``op: argument must be <expected>; got <received>``.
 
-And `quiet`, under which NumPy computes inf and nan without warnings, as C does.  np.errstate takes 0.9 us, as much as an op on one
-element; it sets a context variable, which takes 0.05 us and is done here directly where NumPy has it (2.0 to 2.4, at least).
+And `quiet`, under which NumPy computes inf and nan without warnings, as C does.  np.errstate takes 0.9 us, as much as an op on
+one element; it sets a context variable, which takes 0.05 us and is done here directly where NumPy has it (2.0 to 2.4, at least).
 """
 
 cimport cython

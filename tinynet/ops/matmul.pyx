@@ -121,9 +121,14 @@ cdef int products(ndarray c, ndarray a, bint ta, ndarray b, bint tb) except -1:
         last = min(first + step, count)
         if not panels:
             blas_serial_begin()
-        for i in prange(first, last, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-            serial_product(itemsize, pc + i * m * n * itemsize, moved(ma, pa[i]), moved(mb, pb[i]),
-                           packed + threadid() * DEPTH * K.panel if packed != NULL else NULL, m, n, k)
+        if threads == 1:
+            with nogil:
+                for i in range(first, last):
+                    serial_product(itemsize, pc + i * m * n * itemsize, moved(ma, pa[i]), moved(mb, pb[i]), packed, m, n, k)
+        else:
+            for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
+                serial_product(itemsize, pc + i * m * n * itemsize, moved(ma, pa[i]), moved(mb, pb[i]),
+                               packed + threadid() * DEPTH * K.panel if packed != NULL else NULL, m, n, k)
         if not panels:
             blas_serial_end()
         PyErr_CheckSignals()

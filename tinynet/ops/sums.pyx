@@ -58,24 +58,34 @@ cdef void sum_piece(double* total, const float* x, const double* center, Py_ssiz
     tn_leave(mode)
 
 
+cdef void sum_part(double* part, const float* x, const double* center, Runs r, Py_ssize_t ranges, Py_ssize_t step,
+                   Py_ssize_t blocks, Py_ssize_t i) noexcept nogil:
+    """Piece i of `run_totals`: a range of rows of one matrix, in one block of columns."""
+    cdef Py_ssize_t matrix = i // (ranges * blocks), first = i // blocks % ranges * step
+    sum_piece(part + (i // blocks) * r.inner, x + (matrix * r.n + first) * r.inner,
+              center + matrix % r.outer * r.inner if center != NULL else NULL, r.n, r.inner, min(step, r.n - first),
+              i % blocks * COLUMNS)
+
+
 cdef ndarray run_totals(const float* x, Runs r, const double* center):
     """(outer, inner) sums over lead and n of x (lead, outer, n, inner), or of (x - center)^2 with center (outer, inner)."""
     cdef Py_ssize_t matrices = r.lead * r.outer
     cdef Py_ssize_t ranges = max(min(r.n * r.inner // RANGE, r.n // 16, SLOTS), 1)      # of rows, by the shape alone
     cdef Py_ssize_t step = (r.n + ranges - 1) // ranges
     ranges = (r.n + step - 1) // step
-    cdef Py_ssize_t blocks = (r.inner + COLUMNS - 1) // COLUMNS, pieces = matrices * ranges * blocks, i, matrix, first
+    cdef Py_ssize_t blocks = (r.inner + COLUMNS - 1) // COLUMNS, pieces = matrices * ranges * blocks, i
     cdef npy_intp[3] shape
     shape[0], shape[1], shape[2] = matrices, ranges, r.inner
     cdef ndarray parts = new_array(3, shape, NPY_DOUBLE)
     cdef double* part = <double*>PyArray_DATA(parts)
     cdef int threads = team(8.0 * matrices * r.n * r.inner, pieces)
-    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        matrix = i // (ranges * blocks)
-        first = i // blocks % ranges * step
-        sum_piece(part + (i // blocks) * r.inner, x + (matrix * r.n + first) * r.inner,
-                  center + matrix % r.outer * r.inner if center != NULL else NULL, r.n, r.inner, min(step, r.n - first),
-                  i % blocks * COLUMNS)
+    if threads == 1:
+        with nogil:
+            for i in range(pieces):
+                sum_part(part, x, center, r, ranges, step, blocks, i)
+    else:
+        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
+            sum_part(part, x, center, r, ranges, step, blocks, i)
     sums = parts if ranges == 1 else np.add.reduce(parts, axis=1)
     return sums if r.lead == 1 else np.add.reduce(sums.reshape(r.lead, r.outer, r.inner), axis=0)
 

@@ -144,8 +144,13 @@ cdef int update(Rule rule, list params, list grads, list states) except -1:
                 piece[k].state[j] = one.state[j] + at
             k += 1
     threads = team(rule.cost * total, pieces)
-    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        run_piece(rule, &piece[i])
+    if threads == 1:
+        with nogil:
+            for i in range(pieces):
+                run_piece(rule, &piece[i])
+    else:
+        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
+            run_piece(rule, &piece[i])
     for i in range(0, len(scattered), 2):
         PyArray_CopyInto(<ndarray>scattered[i], <ndarray>scattered[i + 1])
     for i in range(count):

@@ -15,9 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinynet import _check
+from tinynet._hooks import RemovableHandle
 from tinynet._tensor import Tensor, enable_grad, no_grad, tensor
 from tinynet.errors import ArgumentError, DataError, DTypeError
-from tinynet.nn.hooks import Hooks, RemovableHandle
+from tinynet.nn.hooks import Hooks
 
 Group = dict[str, Any]
 Params: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Mapping[str, Any]]

@@ -34,8 +34,6 @@ from tinynet.nn.functional.loss import (
     smooth_l1_loss,
 )
 from tinynet.nn.functional.normalization import batch_norm, layer_norm
-from tinynet.nn.functional.loss import cross_entropy
-from tinynet.nn.functional.normalization import batch_norm
 from tinynet.nn.functional.shape import pad
 
 __all__ = [

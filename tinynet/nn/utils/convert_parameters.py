@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tinynet._tensor import Tensor, cat, no_grad
+from tinynet._tensor import Tensor, no_grad
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
+from tinynet.shapes import cat
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
