@@ -73,6 +73,11 @@ def public_objects() -> Iterator[tuple[str, object]]:
             yield f"{name}.{attribute}", getattr(module, attribute)
 
 
+def home(value: object) -> str:
+    """The full name under which a class or function is described: of several public ones the shortest."""
+    return min((name for name, other in public_objects() if other is value), key=lambda n: (n.count("."), n))
+
+
 def described(kind: type) -> list[type]:
     """The classes whose attributes a class's entry describes: itself and its bases that have no entry."""
     public = [value for _, value in public_objects() if inspect.isclass(value) and value is not kind]

@@ -51,6 +51,7 @@ class Names(SphinxDirective):
     final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # a page may change although its text does not: read it in every build
         module, *choice = " ".join(self.arguments).split()
         page = Path(self.env.doc2path(self.env.docname)).stem
         listed, values = api_names.entries(), dict(api_names.public_objects())
@@ -62,6 +63,8 @@ class Names(SphinxDirective):
 
 def entry(full: str, value: object) -> list[str]:
     """The reStructuredText for one public object."""
+    if callable(value) and (home := api_names.home(value)) != full:
+        return [f".. py:data:: {full}", "", f"   The same as :py:obj:`{home}`."]
     if inspect.isclass(value):
         kind = "exception" if issubclass(value, BaseException) else "class"
         members = [] if kind == "exception" else api_names.members(value)

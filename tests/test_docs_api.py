@@ -71,3 +71,8 @@ def test_a_module_without_a_line_is_listed_with_the_rest_of_the_one_around_it(tm
     everything, init = sorted(api_names.entries(tmp_path).items(), key=lambda item: item[0].module)
     assert set(init[1]) == {f"tinynet.nn.init.{name}" for name in api_names.public_names("tinynet.nn.init")}
     assert {"tinynet.zeros", "tinynet.optim.SGD", "tinynet.nn.functional.relu"} < set(everything[1])
+
+
+def test_what_has_two_public_names_is_described_under_the_shorter():
+    assert api_names.home(tinynet.save) == api_names.home(tinynet.io.save) == "tinynet.save"
+    assert api_names.home(tinynet.nn.Linear) == "tinynet.nn.Linear"
