@@ -34,8 +34,8 @@ bench:
 docs: # what the pages show is run, and their links are followed
 	$(PYTHON) -m pytest tests/test_docs.py
 
-api: # the reference, into docs/_build; needs the extra "docs"
-	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs docs/_build
+api: # the reference, into docs/_build, from scratch (names move between pages); needs the extra "docs"
+	$(BIN)/sphinx-build -E -n -W --keep-going -q -b html docs docs/_build
 
 clean:
 	rm -rf build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

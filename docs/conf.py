@@ -51,7 +51,6 @@ class Names(SphinxDirective):
     final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
-        self.env.note_reread()  # a page may change although its text does not: read it in every build
         module, *choice = " ".join(self.arguments).split()
         page = Path(self.env.doc2path(self.env.docname)).stem
         listed, values = api_names.entries(), dict(api_names.public_objects())
