@@ -41,6 +41,12 @@ class Claim:
     See Also
     --------
     Claim.at_least, Claim.at_most : the usual ways to make one.
+
+    Examples
+    --------
+    >>> from tinynet.experiments import Claim
+    >>> Claim.at_least("the network learns", 0.97, 0.95).holds
+    True
     """
 
     name: str
@@ -89,6 +95,14 @@ def claims_table(claims: Iterable[Claim]) -> str:
     -------
     str
         See `table`.
+
+    Examples
+    --------
+    >>> from tinynet.experiments import Claim, claims_table
+    >>> print(claims_table([Claim.at_least("the network learns", 0.97, 0.95)]))
+    claim               value  bound    holds
+    ------------------  -----  -------  -----
+    the network learns   0.97  >= 0.95  yes
     """
     rows = [
         (
@@ -123,6 +137,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable[in
     ------
     ArgumentError
         If a row has another length than `head`.
+
+    Examples
+    --------
+    >>> from tinynet.experiments import table
+    >>> print(table(("step", "accuracy"), [("1", "0.1"), ("250", "0.93")], right=(0,)))
+    step  accuracy
+    ----  --------
+       1  0.1
+     250  0.93
     """
     for row in rows:
         if len(row) != len(head):

@@ -17,6 +17,11 @@ def require(*modules: str) -> None:
     ------
     ImportError
         If one is missing; the message names the extra to install.
+
+    Examples
+    --------
+    >>> from tinynet.experiments import require
+    >>> require("json", "csv")
     """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:

@@ -40,6 +40,12 @@ def steps_to_accuracy(curve: Iterable[tuple[int, float]], level: float) -> int |
     int or None
         The step; None if the level was never reached (nan is below every level).  Nothing is interpolated:
         the answer is exact to the distance between two measurements.
+
+    Examples
+    --------
+    >>> from tinynet.experiments import steps_to_accuracy
+    >>> steps_to_accuracy([(1, 0.1), (250, 0.8), (500, 0.9)], 0.85)
+    500
     """
     return next((step for step, accuracy in curve if accuracy >= level), None)
 
@@ -65,6 +71,14 @@ def column_percentiles(values: npt.NDArray[Any], q: Sequence[float] = PERCENTILE
         If `values` is not a matrix with at least one row.
     ArgumentError
         If a percentile lies outside [0, 100].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinynet.experiments import column_percentiles
+    >>> column_percentiles(np.array([[0.0], [1.0], [2.0]]), q=(50, 75))
+    array([[1. ],
+           [1.5]])
     """
     if values.ndim != 2 or len(values) == 0:
         raise ShapeError(f"column_percentiles: values must have shape (N, U) with N >= 1; got {values.shape}")

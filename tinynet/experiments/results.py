@@ -75,6 +75,17 @@ def write_json(path: str | os.PathLike[str], obj: object) -> None:
     ------
     DTypeError
         If the tree holds anything else; the file is left as it was.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tinynet.experiments import write_json
+    >>> write_json("results.json", {"accuracy": 0.5, "loss": float("nan")})
+    >>> print(Path("results.json").read_text().rstrip())
+    {
+      "accuracy": 0.5,
+      "loss": null
+    }
     """
     text = _layout(plain(obj), "\n")
     with atomic_write(path, operation="write_json") as file:
@@ -108,6 +119,14 @@ def write_csv(path: str | os.PathLike[str], head: Sequence[str], rows: Iterable[
     ------
     ArgumentError
         If a row has another length than `head`; the file is left as it was.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tinynet.experiments import write_csv
+    >>> write_csv("curve.csv", ("step", "accuracy"), [(1, 0.1), (250, None)])
+    >>> Path("curve.csv").read_text().splitlines()
+    ['step,accuracy', '1,0.1', '250,']
     """
     with atomic_write(path, newline="", operation="write_csv") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -25,6 +25,15 @@ class Dropout(Module):
     ------
     ArgumentError, DTypeError
         If `p` is not a number in [0, 1].
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> layer = tn.nn.Dropout(0.5)
+    >>> sorted(set(layer(tn.ones(100)).tolist()))
+    [0.0, 2.0]
+    >>> layer.eval()(tn.ones(3))
+    tensor([1., 1., 1.])
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:

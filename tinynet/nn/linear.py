@@ -44,6 +44,13 @@ class Linear(Module):
         If a size is not a positive int, or `dtype` is not a floating dtype.
     NotImplementedError
         For another device.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> layer = tn.nn.Linear(3, 2)
+    >>> layer(tn.zeros(5, 4, 3)).shape
+    (5, 4, 2)
     """
 
     weight: Parameter
@@ -93,6 +100,12 @@ class Flatten(Module):
         First axis to join.
     end_dim : int, default -1
         Last axis to join, included.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.nn.Flatten()(tn.zeros(60, 28, 28)).shape
+    (60, 784)
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
@@ -111,7 +124,14 @@ class Flatten(Module):
 
 
 class Identity(Module):
-    """Returns its input.  The constructor takes any arguments and ignores them: it can replace any layer."""
+    """Returns its input.  The constructor takes any arguments and ignores them: it can replace any layer.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.nn.Identity(3, bias=False)(tn.ones(2))
+    tensor([1., 1.])
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -27,6 +27,14 @@ class Parameter(Tensor):
     ------
     DTypeError
         If `data` is not a tensor or array, or not of a floating dtype.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> module = tn.nn.Module()
+    >>> module.scale = tn.nn.Parameter(tn.ones(3))
+    >>> [name for name, _ in module.named_parameters()]
+    ['scale']
     """
 
     def __new__(cls, data: Tensor | np.ndarray[Any, Any], requires_grad: bool = True) -> Parameter:

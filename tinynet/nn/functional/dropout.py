@@ -29,6 +29,23 @@ def dropout(
         Write the result over the input, unless an operation has saved that for its gradient.
     generator : Generator, optional
         Where the random numbers come from; the default generator if None.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `input`.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If `p` does not lie in [0, 1], or `input` is no float tensor.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> y = tn.nn.functional.dropout(tn.ones(1000), 0.2)
+    >>> bool(0.7 < (y > 0).numpy().mean() < 0.9)
+    True
     """
     if not isinstance(input, Tensor):
         raise DTypeError(f"dropout: input must be a Tensor; got {type(input).__name__}")
