@@ -7,7 +7,6 @@ do without.  A method may describe what it does in a sentence, if that names eve
 
 from __future__ import annotations
 
-import dataclasses
 import doctest
 import importlib
 import inspect
@@ -39,6 +38,8 @@ WITHOUT_PARAMETERS: dict[str, str] = {
     "tinynet.autograd.FunctionContext.mark_dirty": TO_COME,
     "tinynet.autograd.FunctionContext.mark_non_differentiable": TO_COME,
     "tinynet.autograd.FunctionContext.set_materialize_grads": TO_COME,
+    "tinynet.data.FashionMNIST": "as those of MNIST, which it refers to",
+    "tinynet.enable_grad": TO_COME,
     "tinynet.nn.functional.log_softmax": TO_COME,
     "tinynet.nn.functional.softmax": TO_COME,
     "tinynet.nn.Module.add_module": TO_COME,
@@ -52,6 +53,7 @@ WITHOUT_PARAMETERS: dict[str, str] = {
     "tinynet.nn.Module.register_module": TO_COME,
     "tinynet.nn.Module.register_parameter": TO_COME,
     "tinynet.nn.Module.requires_grad_": TO_COME,
+    "tinynet.no_grad": TO_COME,
     "tinynet.optim.Optimizer.step": TO_COME,
 }
 
@@ -64,7 +66,7 @@ def is_method(value: object) -> bool:
 def public_methods() -> Iterator[tuple[str, object]]:
     """The public methods and properties of public classes, each at the class that describes it."""
     for owner, kind in api_names.public_objects():
-        if inspect.isclass(kind):
+        if inspect.isclass(kind) and api_names.home(kind) == owner:
             for base in api_names.described(kind):
                 for name, value in vars(base).items():
                     at_base = not value.__doc__ and inspect.getdoc(getattr(kind, name))
@@ -72,7 +74,8 @@ def public_methods() -> Iterator[tuple[str, object]]:
                         yield f"{owner}.{name}", value
 
 
-FUNCTIONS = {name: value for name, value in api_names.public_objects() if callable(value)}
+PUBLIC = [(name, value) for name, value in api_names.public_objects() if callable(value)]
+FUNCTIONS = {name: value for name, value in PUBLIC if api_names.home(value) == name}  # and classes
 METHODS = dict(public_methods())
 
 
@@ -84,8 +87,10 @@ def docstring(value: object) -> str:
 
 def parameters(value: object) -> list[inspect.Parameter] | None:
     """The signature's parameters, without `self`; None if there are none to be described here."""
-    if inspect.isclass(value) and "__init__" not in vars(value) and not dataclasses.is_dataclass(value):
-        return None  # a class that takes what its base takes, which is described there
+    if inspect.isclass(value):
+        maker = next(base for base in value.__mro__ if vars(base).keys() & {"__init__", "__new__"})
+        if maker not in api_names.described(value):
+            return None  # a class that takes what its base takes, which is described there
     function = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
     try:
         found = list(inspect.signature(function).parameters.values())  # type: ignore[arg-type]
