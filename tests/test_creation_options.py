@@ -184,13 +184,21 @@ def test_values_that_fill(value, dtype, expected):
 
 @pytest.mark.parametrize(
     ("value", "dtype"),
-    [(256, "uint8"), (-1, "uint8"), (math.nan, "int64"), (math.inf, "int32"), ("a", None), ([1, 2], None)],
+    [(256, "uint8"), (-1, "uint8"), (math.nan, "int64"), (math.inf, "int32"), (1 << 64, "int64")],
 )
 def test_values_that_do_not_fill(value, dtype):
-    with pytest.raises(ArgumentError, match=r"^full: fill_value must be a number that .* can hold; got"):
+    with pytest.raises(ArgumentError, match=r"^full: fill_value must fit into .*; got"):
         tn.full((2,), value, dtype=dtype)
-    with pytest.raises(ArgumentError, match=r"^full_like: fill_value must be a number that .* can hold; got"):
+    with pytest.raises(ArgumentError, match=r"^full_like: fill_value must fit into .*; got"):
         tn.full_like(tn.zeros(2, dtype=dtype), value)
+
+
+@pytest.mark.parametrize("value", ["1", 1j, None, [1.0], np.ones(1)])
+def test_values_that_are_no_numbers(value):
+    with pytest.raises(DTypeError, match=r"^full: fill_value must be a number; got"):
+        tn.full((2,), value)
+    with pytest.raises(DTypeError, match=r"^full_like: fill_value must be a number; got"):
+        tn.full_like(tn.ones(2), value)
 
 
 # ---- sequences -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from tinynet import _tensor
 from tinynet._tensor import Tensor, as_dtype
 from tinynet.creation.options import Unsupported, check_options, like, sizes_of
-from tinynet.errors import ArgumentError
+from tinynet.errors import ArgumentError, DTypeError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -31,13 +31,13 @@ def _fitting(op: str, value: Any, target: np.dtype[Any]) -> Any:
     """A number as the dtype holds it: infinite beyond its range, as an integer without its fraction."""
     if isinstance(value, Tensor):
         value = value.item()
+    if not isinstance(value, (numbers.Real, np.bool_)):
+        raise DTypeError(f"{op}: fill_value must be a number; got {value!r}")
     try:
         with np.errstate(over="ignore"):
             return np.full((), int(value) if target.kind in "iu" else value, target)
-    except (OverflowError, ValueError, TypeError):
-        raise ArgumentError(
-            f"{op}: fill_value must be a number that {target} can hold; got {value!r}"
-        ) from None
+    except (OverflowError, ValueError):
+        raise ArgumentError(f"{op}: fill_value must fit into {target}; got {value!r}") from None
 
 
 def full(
@@ -71,9 +71,9 @@ def full(
     Raises
     ------
     ArgumentError
-        If a size is no int of at least 0, or the value does not fit the dtype.
+        If a size is no int of at least 0, or the value does not fit into the dtype.
     DTypeError
-        For a dtype that tinynet does not have.
+        If the value is no number, or the dtype none that tinynet has.
     NotImplementedError
         For an option that is not supported.
 
