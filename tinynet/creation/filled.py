@@ -31,7 +31,7 @@ def _fitting(op: str, value: Any, target: np.dtype[Any]) -> Any:
     """A number as the dtype holds it: infinite beyond its range, as an integer without its fraction."""
     if isinstance(value, Tensor):
         value = value.item()
-    if not isinstance(value, (numbers.Real, np.bool_)):
+    if not isinstance(value, (int, float, np.integer, np.floating, np.bool_)):
         raise DTypeError(f"{op}: fill_value must be a number; got {value!r}")
     try:
         with np.errstate(over="ignore"):
