@@ -54,7 +54,8 @@ WITHOUT_PARAMETERS: dict[str, str] = {
     "tinynet.nn.Module.register_parameter": TO_COME,
     "tinynet.nn.Module.requires_grad_": TO_COME,
     "tinynet.no_grad": TO_COME,
-    "tinynet.optim.Optimizer.step": TO_COME,
+    "tinynet.optim.Adagrad.add_param_group": "as that of Optimizer",
+    "tinynet.optim.AdamW": "as those of Adam, which it refers to",
 }
 
 
