@@ -47,7 +47,7 @@ MISSING = [
     if not there
 ]
 complete = pytest.mark.skipif(bool(MISSING), reason=f"to come: {', '.join(MISSING)}")
-OPTIONS = ["--epochs", "4", "--batch-size", "32", "--hidden", "64", "--no-cuda", "--log-interval", "20"]
+OPTIONS = ["--epochs", "6", "--batch-size", "32", "--hidden", "64", "--no-cuda", "--log-interval", "20"]
 
 
 def load_script(imports: dict[str, str]) -> ModuleType:
