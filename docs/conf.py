@@ -112,10 +112,12 @@ def plain(app: Sphinx, what: str, name: str, value: object, options: object, lin
             break
         if literal is not None and line.strip() and indent <= literal:
             literal = None
-        if literal is None and not PARAMETER.match(line):
-            parts = re.split(r"(`+[^`]*`+)", line)  # backticked text is every other part
+        if literal is None:
+            names = PARAMETER.match(line)
+            start = names.end() if names else 0
+            parts = re.split(r"(`+[^`]*`+)", line[start:])  # backticked text is every other part
             parts[::2] = [MARKUP.sub(r"\\\g<0>", part) for part in parts[::2]]
-            lines[i] = "".join(parts)
+            lines[i] = line[:start] + "".join(parts)
         if line.rstrip().endswith("::"):
             literal = indent
 

@@ -67,7 +67,7 @@ class set_detect_anomaly:
     ...     y.backward()  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    tinynet.errors.GraphError: backward: sqrt gave nan in the gradient of its argument x, of shape (1,)
+    tinynet.errors.GraphError: backward: sqrt gave nan in the gradient of its argument input, of shape (1,)
     its forward: File ...
     """
 
