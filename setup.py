@@ -57,11 +57,20 @@ KERNEL_FLAGS = [
     # let the compiler assume that there is no NaN, or reorder a sum, are not among them.
     "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
 ]  # fmt: skip
-MODULE_FLAGS = OPTIMISE if DEBUG else ["-O2", "-g0", "-fno-math-errno"]
-LINK_FLAGS = SANITIZERS if DEBUG else ["-Wl,-s"] if sys.platform == "linux" else []
+# Some 40 modules: without padding between segments, functions and loops they take a tenth less room.
+UNALIGNED = ["-fno-align-functions", "-fno-align-jumps", "-fno-align-loops", "-fno-align-labels"]
+MODULE_FLAGS = OPTIMISE if DEBUG else ["-O2", "-g0", "-fno-math-errno", *UNALIGNED]
+LINK_FLAGS = SANITIZERS if DEBUG else ["-Wl,-s", "-Wl,-z,noseparate-code"] if sys.platform == "linux" else []
 
 # Cython's checks of indices into Python objects stay on: hot loops use pointers, which they do not touch.
-DIRECTIVES = {"language_level": 3, "initializedcheck": DEBUG, "cdivision": True, "embedsignature": True}
+# Classes that can be pickled say how themselves.
+DIRECTIVES = {
+    "language_level": 3,
+    "initializedcheck": DEBUG,
+    "cdivision": True,
+    "embedsignature": True,
+    "auto_pickle": False,
+}
 
 NO_COMPILER = (
     "tinynet needs a C compiler (GCC or Clang): "

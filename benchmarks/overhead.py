@@ -47,7 +47,7 @@ def cases() -> dict[str, Case]:
     plain = tn.tensor([[0.5]])
     x, y = tn.tensor([[0.5]], requires_grad=True), tn.tensor([[0.25]], requires_grad=True)
     w, b = tn.tensor([[2.0]], requires_grad=True), tn.tensor([1.0], requires_grad=True)
-    gy = tn.tensor([[1.0]])
+    gy, mask = tn.tensor([[1.0]]), tn.tensor([[True]])
     linear, sequence = nn.Linear(1, 1), nn.Sequential(nn.Linear(1, 1))
     sigmoid, norm = nn.Sigmoid(), nn.BatchNorm1d(1)
     two, label = tn.tensor([[0.5], [0.25]], requires_grad=True), tn.tensor([0])
@@ -56,6 +56,21 @@ def cases() -> dict[str, Case]:
         "add": (lambda p, q: p + q, (x, y)),
         "linear": (F.linear, (x, w, b)),
     }
+    more: dict[str, Function] = {
+        "x * 2": lambda: x * 2.0,
+        "x @ w": lambda: x @ w,
+        "exp": lambda: x.exp(),
+        "where": lambda: tn.where(mask, x, y),
+        "sum": lambda: x.sum(1, keepdim=True),
+        "mean": lambda: x.mean(1, keepdim=True),
+        "reshape": lambda: x.reshape(1, 1),
+        "x[:, 0:]": lambda: x[:, 0:],
+        "cat": lambda: tn.cat([x]),
+        "gelu": lambda: F.gelu(x),
+        "softmax": lambda: F.softmax(x, 1),
+        "layer_norm": lambda: F.layer_norm(x, (1,), b, b),
+        "mse_loss": lambda: F.mse_loss(x, plain, reduction="none"),
+    }
     found: dict[str, Case] = {}
     for name, (function, inputs) in ops.items():
         still = tuple(tensor.detach() for tensor in inputs)
@@ -63,6 +78,13 @@ def cases() -> dict[str, Case]:
         found[f"{name}, recorded"] = Case(lambda f=function, a=inputs: f(*a), FORWARD)  # type: ignore[misc]
         found[f"{name}, recorded + backward"] = Case(
             lambda f=function, a=inputs: f(*a).backward(gy),  # type: ignore[misc]
+            BACKWARD,
+            f"{name}, recorded",
+        )
+    for name, forward in more.items():
+        found[f"{name}, recorded"] = Case(forward, FORWARD)
+        found[f"{name}, recorded + backward"] = Case(
+            lambda f=forward: f().backward(gy),  # type: ignore[misc]
             BACKWARD,
             f"{name}, recorded",
         )

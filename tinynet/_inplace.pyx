@@ -222,6 +222,10 @@ cdef class InPlace(History):
         source = source.to(self.dtype)
         return self.write("copy_", source if source.shape == self.shape else source.broadcast_to(self.shape))
 
+    def _become(self, op, result not None):
+        """Take over the values of `result` and its place in the graph; nobody else may hold it.  `op` is who asks."""
+        return self.write(op, result)
+
     def uniform_(self, a=0.0, b=1.0, generator=None):
         """Fill with numbers drawn uniformly from [a, b)."""
         return self.fill("uniform_", draw(generator).uniform(a, b, self.shape))

@@ -4,11 +4,11 @@
 once (sums.pyx), so the error does not grow with the number of terms and the order of the axes does not matter.
 """
 
-from numpy cimport PyArray_DIMS, PyArray_NDIM, PyArray_TYPE, import_array, ndarray
+from numpy cimport PyArray_DIMS, PyArray_NDIM, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport axis_of, check_float, quiet, shape_of
-from tinynet.ops.memory cimport new_array, new_like, outline
+from tinynet.ops.memory cimport new_array, new_like, outline, repeated
 from tinynet.ops.sums cimport quotients, totals
 
 import numpy as np
@@ -60,10 +60,17 @@ cdef double count_of(ndarray x, tuple dims):
 
 cdef ndarray spread(ndarray g, ndarray x, tuple dims, bint keepdim):
     """A view of g (a reduction of x over dims) repeated along those axes: x's shape again."""
-    cdef object h = g
-    if not keepdim and PyArray_NDIM(g) != PyArray_NDIM(x):
-        h = np.expand_dims(g, dims)
-    return np.broadcast_to(h, shape_of(x))
+    cdef bint dropped = not keepdim and PyArray_NDIM(g) != PyArray_NDIM(x)
+    cdef int d, axis = 0
+    cdef list strides = []
+    for d in range(PyArray_NDIM(x)):
+        if d in dims:
+            strides.append(0)
+            axis += 0 if dropped else 1
+        else:
+            strides.append(PyArray_STRIDES(g)[axis])
+            axis += 1
+    return repeated(g, shape_of(x), tuple(strides))
 
 
 # ---- the ops ----------------------------------------------------------------------------------------------------------
@@ -123,9 +130,10 @@ cdef class Mean(Reduction):
             return result(np.divide(totals(x, self.dims, None), count_of(x, self.dims)), self.dims, self.keepdim, PyArray_TYPE(x))
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray gx = new_like(self.x)
+        cdef ndarray gx = new_like(self.x), share = new_like(gy)
         cdef double n = count_of(self.x, self.dims)
-        np.multiply(self.over_x(gy), gy.dtype.type(1.0 / n if n else 0.0), gx)
+        np.multiply(gy, 1.0 / n if n else 0.0, share)
+        (<object>gx)[...] = self.over_x(share)
         return (gx,)
 
 

@@ -28,7 +28,7 @@ def _run(op: Op, input: Tensor, inplace: bool, saves_input: bool = False) -> Ten
     if not inplace or not isinstance(input, Tensor) or input._is_saved:
         return apply(op, input)
     source = input.clone() if saves_input and input.requires_grad else input
-    return input.copy_(apply(op, source))
+    return input._become(op.name, apply(op, source))
 
 
 def sigmoid(input: Tensor) -> Tensor:

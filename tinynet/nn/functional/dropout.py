@@ -55,4 +55,4 @@ def dropout(
         return input
     seed, call = (default_generator if generator is None else generator).next_call()
     y = apply(Dropout(p, seed, call), input)
-    return input.copy_(y) if inplace and not input._is_saved else y
+    return input._become("dropout", y) if inplace and not input._is_saved else y
