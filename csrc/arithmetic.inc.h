@@ -1,4 +1,4 @@
-/* + - * / of two arrays, or of an array and one number: see tinynet.h.
+/* + - * / of two arrays, or of an array and one number, and a choice between them: see tinynet.h.
  *
  * da and db are the steps from one element of a and b to the next: 1, or 0 for a number that meets every element. */
 #define COMBINE(result)                      \
@@ -28,3 +28,16 @@ static void add_f32(float *y, const float *a, const float *b, ptrdiff_t n, int d
 static void sub_f32(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db) { COMBINE(u - v); }
 static void mul_f32(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db) { COMBINE(u * v); }
 static void div_f32(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db) { COMBINE(u / v); }
+
+/* All bits set where c[i] is 1, for the first m elements. */
+INLINE vi mask_n(const uint8_t *c, ptrdiff_t m) {
+    int32_t lanes[VL] = {0};
+    for (ptrdiff_t i = 0; i < m; i++) lanes[i] = -(int32_t)c[i];
+    vi v;
+    memcpy(&v, lanes, sizeof v);
+    return v;
+}
+
+static void where_f32(float *y, const uint8_t *c, const float *a, const float *b, ptrdiff_t n, int da, int db) {
+    COMBINE(choose(mask_n(c + i, m), u, v));
+}

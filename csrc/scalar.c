@@ -50,6 +50,10 @@ static void div_f32(float *y, const float *a, const float *b, ptrdiff_t n, int d
     for (ptrdiff_t i = 0; i < n; i++) y[i] = a[i * da] / b[i * db];
 }
 
+static void where_f32(float *y, const uint8_t *c, const float *a, const float *b, ptrdiff_t n, int da, int db) {
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = c[i] ? a[i * da] : b[i * db];
+}
+
 /* ---- activations with parameters p, and those whose derivative is a function of x ------------------------------------ */
 
 static void leaky_relu_forward_f32(float *y, const float *x, ptrdiff_t n, const float *p) {

@@ -14,6 +14,7 @@ const tn_kernels TN_TABLE = {
     .sub_f32 = sub_f32,
     .mul_f32 = mul_f32,
     .div_f32 = div_f32,
+    .where_f32 = where_f32,
     .leaky_relu_forward_f32 = leaky_relu_forward_f32,
     .leaky_relu_backward_f32 = leaky_relu_backward_f32,
     .elu_forward_f32 = elu_forward_f32,

@@ -51,6 +51,8 @@ typedef struct tn_kernels {
     void (*sub_f32)(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db);
     void (*mul_f32)(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db);
     void (*div_f32)(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db);
+    /* y = a where c is 1, b where c is 0; da and db as above */
+    void (*where_f32)(float *y, const uint8_t *c, const float *a, const float *b, ptrdiff_t n, int da, int db);
 
     /* ---- activations: y[n], x[n]; parameters come as an array p, so that all these kernels have one type ----------- */
     /* y = x where x > 0, else slope x; p = {slope} */

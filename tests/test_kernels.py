@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ops_cases import CASES, Array, Case, philox
-from ops_running import assert_near, largest, run
+from ops_running import assert_near, largest, leaf, run
 from scipy import special
 
 import tinynet as tn
@@ -129,6 +129,22 @@ def test_arithmetic_of_special_values(op: Callable[..., Any], isa: str) -> None:
         np.testing.assert_array_equal(op(tn.from_numpy(x), tn.tensor(y[0])).numpy(), with_number)
         spread = op(tn.from_numpy(np.repeat(x, 2)[::2]), tn.from_numpy(y)).numpy()
         np.testing.assert_array_equal(spread, expected)
+
+
+def test_choice_at_every_length(isa: str, rng: np.random.Generator) -> None:
+    """tn.where and its gradients: the bits of one side or the other, also of inf and NaN."""
+    a, b, g = single(rng, 8300), single(rng, 8300), single(rng, 8300)
+    a[::7], b[::5] = np.inf, np.nan
+    c = rng.random(8300) < 0.5
+    for n in (*range(70), 8191, 8192, 8193):
+        x, y = leaf(a[:n]), leaf(b[8300 - n :])
+        z = tn.where(tn.from_numpy(c[:n]), x, y)
+        z.backward(tn.from_numpy(g[:n]))
+        assert z.numpy(force=True).tobytes() == np.where(c[:n], a[:n], b[8300 - n :]).tobytes(), n
+        assert x.grad is not None
+        assert y.grad is not None
+        np.testing.assert_array_equal(x.grad.numpy(), np.where(c[:n], g[:n], np.float32(0)))
+        np.testing.assert_array_equal(y.grad.numpy(), np.where(c[:n], np.float32(0), g[:n]))
 
 
 PANELS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65)

@@ -8,7 +8,7 @@ from numpy cimport PyArray_SAMESHAPE, PyArray_SIZE, PyArray_TYPE, import_array, 
 
 from tinynet._graph cimport Leaf, paths, receive, sweep, watch_of
 from tinynet._variable cimport Variable, values, wrap
-from tinynet.ops.memory cimport outline, own_copy, sole_reference
+from tinynet.ops.memory cimport new_like, outline, own_copy, sole_reference
 
 from tinynet._grad_mode import no_grad
 from tinynet._hooks import RemovableHandle
@@ -200,8 +200,8 @@ cdef dict start(str op, tuple outputs, tuple gradients):
         if gradient is None:
             if PyArray_SIZE(values(y)) != 1:
                 raise GraphError(f"{op}: gradient must be given for a tensor of more than one element; shape {y.shape}")
-            g = own_copy(values(y))
-            (<object>g)[...] = 1
+            g = new_like(values(y))
+            (<object>g).fill(1)
         else:
             if not isinstance(gradient, Variable):
                 gradient = tensor(gradient, y.dtype if isinstance(gradient, (int, float)) else None)

@@ -18,6 +18,7 @@ from numpy cimport (
 )
 
 from tinynet._graph cimport Op
+from tinynet.ops.arithmetic cimport scaled
 from tinynet.ops.checks cimport check_float, check_same_dtype, quiet, shape_of
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport contiguous, new_array, new_like, outline
@@ -198,12 +199,12 @@ cdef class LabelLoss(Op):
             (<double*>PyArray_DATA(y))[0] = total
         return y
 
-    cdef object scale(self, object gy):
+    cdef ndarray scale(self, ndarray gy):
         """The gradient of each row's loss: a scalar, or (rows,) for 'none'."""
         cdef double inverse = 1.0 / self.divisor if self.divisor != 0.0 else 0.0     # 0: every example is ignored
         if self.reduction == "none":
             return contiguous(gy) if PyArray_NDIM(gy) == 1 else contiguous(gy).reshape(-1)
-        return gy * inverse if self.reduction == "mean" else gy
+        return scaled(gy, inverse) if self.reduction == "mean" else gy
 
 
 cdef class CrossEntropy(LabelLoss):
@@ -251,7 +252,7 @@ cdef class CrossEntropy(LabelLoss):
             q = self.distribution(logp, target, weight)
             (<object>gx)[...] = np.reshape(scale, (-1, 1)) * (np.exp(logp) * q.sum(axis=1, keepdims=True) - q)
             return classes_back(gx, self.shape), None, None
-        g = np.asarray(scale, np.float32)
+        g = scale
         mode = tn_enter()
         K.cross_entropy_backward_f32(
             <float*>PyArray_DATA(gx), <float*>PyArray_DATA(g), <float*>PyArray_DATA(logp), <int64_t*>PyArray_DATA(target),

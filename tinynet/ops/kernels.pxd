@@ -1,5 +1,5 @@
 # The mirror of csrc/tinynet.h: the one place where Cython sees the C kernels.  `K` is the table in use.
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "tinynet.h" nogil:
@@ -20,6 +20,7 @@ cdef extern from "tinynet.h" nogil:
         void (*sub_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*mul_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*div_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
+        void (*where_f32)(float* y, const uint8_t* c, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*leaky_relu_forward_f32)(float* y, const float* x, Py_ssize_t n, const float* p) noexcept nogil
         void (*leaky_relu_backward_f32)(float* gx, const float* gy, const float* v, Py_ssize_t n, const float* p) noexcept nogil
         void (*elu_forward_f32)(float* y, const float* x, Py_ssize_t n, const float* p) noexcept nogil

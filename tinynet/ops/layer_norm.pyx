@@ -182,7 +182,12 @@ cdef class LayerNorm(Op):
         """A row of sums (2, c) in normalized_shape and g's dtype, in a block of its own."""
         cdef int nd = len(self.shape)
         cdef ndarray y = new_array(nd, PyArray_DIMS(g) + PyArray_NDIM(g) - nd, PyArray_TYPE(g))
-        (<object>y)[...] = (<object>sums)[row].reshape(self.shape)
+        cdef Py_ssize_t j
+        if PyArray_TYPE(y) != NPY_FLOAT or PyArray_TYPE(sums) != NPY_DOUBLE:
+            (<object>y)[...] = (<object>sums)[row].reshape(self.shape)
+            return y
+        for j in range(self.c):
+            (<float*>PyArray_DATA(y))[j] = <float>(<double*>PyArray_DATA(sums))[row * self.c + j]
         return y
 
     cdef ndarray backward_f64(self, ndarray gx, ndarray gy, ndarray x, ndarray gamma):

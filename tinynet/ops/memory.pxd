@@ -14,6 +14,7 @@ cdef class Block:
 cdef ndarray new_array(int nd, npy_intp* shape, int dtype)
 cdef ndarray outline(ndarray x)
 cdef ndarray repeated(ndarray x, tuple shape, tuple strides)
+cdef ndarray reshaped(ndarray x, tuple shape)
 cdef ndarray new_like(ndarray x)
 cdef ndarray new_like_as(ndarray x, int dtype)
 cdef ndarray new_shaped(ndarray x, list shape)

@@ -238,6 +238,19 @@ cdef ndarray repeated(ndarray x, tuple shape, tuple strides):
     return a
 
 
+cdef ndarray reshaped(ndarray x, tuple shape):
+    """A view of x, which is in C order, in another shape of as many elements."""
+    cdef npy_intp[LARGEST_DIMS] sizes
+    cdef int d, nd = len(shape)
+    for d in range(nd):
+        sizes[d] = shape[d]
+    cdef ndarray a = PyArray_New(&PyArray_Type, nd, sizes, PyArray_TYPE(x), NULL, PyArray_DATA(x), 0,
+                                 NPY_ARRAY_ALIGNED | (NPY_ARRAY_WRITEABLE if PyArray_ISWRITEABLE(x) else 0), NULL)
+    Py_INCREF(x)
+    PyArray_SetBaseObject(a, x)
+    return a
+
+
 cdef ndarray new_like(ndarray x):
     """An uninitialised array of x's shape and dtype, in x's order of axes."""
     return new_like_as(x, PyArray_TYPE(x))

@@ -7,6 +7,7 @@ once (sums.pyx), so the error does not grow with the number of terms and the ord
 from numpy cimport PyArray_DIMS, PyArray_NDIM, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Op
+from tinynet.ops.arithmetic cimport scaled
 from tinynet.ops.checks cimport axis_of, check_float, quiet, shape_of
 from tinynet.ops.memory cimport new_array, new_like, outline, repeated
 from tinynet.ops.sums cimport quotients, totals
@@ -130,10 +131,9 @@ cdef class Mean(Reduction):
             return result(np.divide(totals(x, self.dims, None), count_of(x, self.dims)), self.dims, self.keepdim, PyArray_TYPE(x))
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray gx = new_like(self.x), share = new_like(gy)
+        cdef ndarray gx = new_like(self.x)
         cdef double n = count_of(self.x, self.dims)
-        np.multiply(gy, 1.0 / n if n else 0.0, share)
-        (<object>gx)[...] = self.over_x(share)
+        (<object>gx)[...] = self.over_x(scaled(gy, 1.0 / n if n else 0.0))
         return (gx,)
 
 

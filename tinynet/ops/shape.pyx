@@ -4,12 +4,12 @@ Reshape, permute, broadcast and split give views where strides allow; a view liv
 its version counter.  Reshaping means C (N, C, H, W) order whatever the strides are.
 """
 
-from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp
+from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_ISCARRAY_RO, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp
 
 from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast
 from tinynet.ops.checks cimport axis_of, check_same_dtype, shape_of
-from tinynet.ops.memory cimport contiguous, new_array, new_like, new_shaped, outline, own_copy, repeated
+from tinynet.ops.memory cimport contiguous, new_array, new_like, new_shaped, outline, own_copy, repeated, reshaped
 
 import numpy as np
 
@@ -53,7 +53,7 @@ cdef class Reshape(Op):
         return view_or_copy(x, tuple(shape))
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray g = (<object>gy).reshape(shape_of(self.x))
+        cdef ndarray g = view_or_copy(gy, shape_of(self.x))
         if PyArray_NDIM(self.x) < 4:
             return (g,)
         cdef ndarray gx = new_like(self.x)        # 4-D activations are channels-last: give the gradient back so
@@ -63,6 +63,8 @@ cdef class Reshape(Op):
 
 cdef ndarray view_or_copy(ndarray x, tuple shape):
     """x in another shape: a view where strides allow, else a copy in a block of its own."""
+    if PyArray_ISCARRAY_RO(x) and len(shape) <= 64:
+        return reshaped(x, shape)
     try:
         return np.reshape(x, shape, copy=False)
     except ValueError:
