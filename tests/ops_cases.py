@@ -7,6 +7,7 @@ test_kernels.py and test_parity_ops.py go through the table: a new op needs a ro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -450,7 +451,7 @@ CASES: tuple[Case, ...] = (
          ulps=4),
     Case("cos", P.Cos, lambda x: x.cos(), lambda x: np.real(np.exp(1j * x)), UNARY, BIG, elementwise=False,
          ulps=4),
-    Case("erf", P.Erf, lambda x: x.erf(), lambda x: 2.0 * special.ndtr(np.sqrt(2.0) * x) - 1.0, UNARY, BIG,
+    Case("erf", P.Erf, lambda x: x.erf(), np.vectorize(math.erf, otypes=["f8"]), UNARY, BIG,
          elementwise=False, ulps=4, grad_ulps=8),
     Case("sign", P.Sign, lambda x: x.sign(), lambda x: np.where(x < 0.0, -1.0, 1.0), UNARY, BIG, "away"),
     Case("floor", P.Floor, lambda x: x.floor(), lambda x: x - np.mod(x, 1.0), UNARY, BIG, "step"),
@@ -464,15 +465,15 @@ CASES: tuple[Case, ...] = (
     Case("masked_fill", C.Where, lambda x: x.masked_fill(tn.from_numpy(chosen(x, x)), 2.5),
          lambda x: x * ~chosen(x, x) + 2.5 * chosen(x, x), UNARY, BIG, node="where"),
     Case("maximum", C.Maximum, lambda a, b: tn.maximum(a, b), lambda a, b: np.where(a > b, a, b), BINARY,
-         BIG_TWO),
+         BIG_TWO, ("quarters", "eighths")),
     Case("minimum", C.Minimum, lambda a, b: tn.minimum(a, b), lambda a, b: np.where(a < b, a, b), BINARY,
-         BIG_TWO),
+         BIG_TWO, ("quarters", "eighths")),
     Case("clamp", C.Clamp, lambda x: x.clamp(-0.25, 0.5), lambda x: np.where(x < -0.25, -0.25,
          np.where(x > 0.5, 0.5, x)), UNARY, BIG, "step"),
     Case("clamp_min", C.Clamp, lambda a, b: a.clamp(min=b), lambda a, b: np.where(a < b, b, a), BINARY,
-         BIG_TWO, node="clamp"),
+         BIG_TWO, ("quarters", "eighths"), node="clamp"),
     Case("clamp_max", C.Clamp, lambda a, b: a.clamp(max=b), lambda a, b: np.where(a > b, b, a), BINARY,
-         BIG_TWO, node="clamp"),
+         BIG_TWO, ("quarters", "eighths"), node="clamp"),
     Case("clone", A.Clone, lambda x: x.clone(), lambda x: x, UNARY, BIG),
     Case("contiguous", A.Clone, lambda x: x.transpose(0, 2).contiguous(), lambda x: x.transpose(2, 1, 0),
          CUBE[:1], BIG_CUBE),
@@ -689,13 +690,13 @@ CASES: tuple[Case, ...] = (
     *(
         Case("many_labels" + "".join(f"_{v}" for v in o.values()), classes.CrossEntropy,
              of_many_labels(F.cross_entropy, **o), many_labels_reference(True, **o), CLASSES, ((37, 5, 41),),
-             elementwise=False, ulps=8, grad_ulps=16, node="cross_entropy", floor=0.02)
+             elementwise=False, ulps=32, grad_ulps=16, node="cross_entropy", floor=0.02)
         for o in ({}, {"reduction": "none", "weighted": True}, {"reduction": "sum", "ignore_index": 0})
     ),
     *(
         Case("nll_loss" + "".join(f"_{v}" for v in o.values()), classes.NLLLoss,
              of_many_labels(F.nll_loss, **o), many_labels_reference(False, **o), CLASSES, ((37, 5, 41),),
-             elementwise=False, ulps=8, node="nll_loss")
+             elementwise=False, ulps=32, node="nll_loss")
         for o in (
             {}, {"reduction": "sum"}, {"reduction": "none"}, {"weighted": True},
             {"reduction": "none", "weighted": True, "ignore_index": 0},
