@@ -144,7 +144,8 @@ def test_paths_exist(path: Path) -> None:
             text = text.replace(block.content, "")
     folders = "tinynet|csrc|docs|tests|examples|benchmarks"
     for name in sorted(set(re.findall(rf"(?<![\w/.-])(?:{folders})/[\w.*/-]*[\w*/]", text))):
-        assert any(ROOT.glob(name.rstrip("/"))), f"{path.name} mentions {name}"
+        built = name.startswith("docs/_build")  # by `make api`
+        assert built or any(ROOT.glob(name.rstrip("/"))), f"{path.name} mentions {name}"
 
 
 # ---- README --------------------------------------------------------------------------------------
