@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinynet._tensor import Tensor
-from tinynet.shapes import tensor_argument
+from tinynet.shapes.arguments import tensor_argument
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -34,7 +34,22 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
-    """The product of two matrices, (M, K) and (K, N): (M, N).
+    """The product of two matrices.
+
+    Parameters
+    ----------
+    input : Tensor, shape (M, K)
+    mat2 : Tensor, shape (K, N)
+        Not float64 beside float32.
+
+    Returns
+    -------
+    Tensor, shape (M, N)
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If shapes or dtypes do not fit.
 
     Examples
     --------
@@ -46,7 +61,22 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
-    """The products of the matrices of two batches, (B, M, K) and (B, K, N): (B, M, N).
+    """The products of the matrices of two batches: ``y[i] = input[i] @ mat2[i]``.
+
+    Parameters
+    ----------
+    input : Tensor, shape (B, M, K)
+    mat2 : Tensor, shape (B, K, N)
+        Not float64 beside float32.
+
+    Returns
+    -------
+    Tensor, shape (B, M, N)
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If shapes or dtypes do not fit.
 
     Examples
     --------
@@ -58,7 +88,22 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
-    """The scalar product of two vectors, (K,) and (K,), without axes.
+    """The scalar product of two vectors, ``sum_i input[i] tensor[i]``.
+
+    Parameters
+    ----------
+    input : Tensor, shape (K,)
+    tensor : Tensor, shape (K,)
+        Not float64 beside float32.
+
+    Returns
+    -------
+    Tensor, without axes
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If shapes or dtypes do not fit.
 
     Examples
     --------
@@ -70,7 +115,22 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
-    """The products of each element of a vector (M,) with each of another (N,): (M, N).
+    """The products of each element of a vector with each of another: ``y[i, j] = input[i] vec2[j]``.
+
+    Parameters
+    ----------
+    input : Tensor, shape (M,)
+    vec2 : Tensor, shape (N,)
+        Not float64 beside float32.
+
+    Returns
+    -------
+    Tensor, shape (M, N)
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If shapes or dtypes do not fit.
 
     Examples
     --------
