@@ -31,8 +31,6 @@ TO_COME = "is to be written"
 WITHOUT_DOCSTRING: dict[str, str] = {"tinynet.autograd.FunctionContext.saved_tensors": TO_COME}
 WITHOUT_PARAMETERS: dict[str, str] = {
     "tinynet.Tensor.size": TO_COME,
-    "tinynet.Tensor.transpose": TO_COME,
-    "tinynet.Tensor.view": TO_COME,
     "tinynet.autograd.Function.backward": TO_COME,
     "tinynet.autograd.Function.setup_context": TO_COME,
     "tinynet.autograd.FunctionContext.mark_dirty": TO_COME,

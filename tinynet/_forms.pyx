@@ -79,7 +79,7 @@ cdef class Forms(Operators):
         return run(shapes.Reshape(listed(shape)), (self,))
 
     def view(self, *shape):
-        """`reshape`, or an error if that would need a copy."""
+        """`reshape` to `shape`, ints or one tuple, as a view; ShapeError if that would need a copy."""
         if len(shape) == 1 and isinstance(shape[0], (type, str, np.dtype)):
             raise NotImplementedError("view: shape must hold integers, a view as another dtype is not supported; "
                                       f"got {shape[0]!r}")
@@ -90,11 +90,11 @@ cdef class Forms(Operators):
         return y
 
     def reshape_as(self, other):
-        """`reshape` to the shape of another tensor."""
+        """`reshape` to the shape of another tensor, `other`."""
         return self.reshape(other.shape)
 
     def view_as(self, other):
-        """`view` in the shape of another tensor."""
+        """`view` in the shape of another tensor, `other`."""
         return self.view(other.shape)
 
     def flatten(self, start_dim=0, end_dim=-1):
@@ -187,11 +187,14 @@ cdef class Forms(Operators):
         return run(shapes.BroadcastTo(listed(shape)), (self,))
 
     def expand(self, *sizes):
-        """Repeated along axes of size 1 (-1: as it is) and new leading ones, a view that must not be written."""
+        """Repeated to `sizes`, ints or one tuple, a view that must not be written: `broadcast_to`.
+
+        Axes of size 1 take any size, and new ones may lead; -1 keeps the size of an axis.
+        """
         return run(shapes.BroadcastTo(listed(sizes)), (self,))
 
     def expand_as(self, other):
-        """`expand` to the shape of another tensor."""
+        """`expand` to the shape of another tensor, `other`."""
         return self.expand(other.shape)
 
     def repeat(self, *sizes):

@@ -169,7 +169,7 @@ cdef class Tensor(Forms):
     >>> x = tn.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     >>> (x[0] @ x).sum().backward()
     >>> x.grad.tolist()
-    [[4.0, 9.0], [2.0, 2.0]]
+    [[4.0, 8.0], [2.0, 2.0]]
     """
 
     # -- conversions --
@@ -215,7 +215,7 @@ cdef class Tensor(Forms):
         return f"tinynet.{TYPE_NAMES[self.dtype.name]}Tensor" if dtype is None else self.to(dtype)
 
     def type_as(self, other):
-        """The tensor in the dtype of another one."""
+        """The tensor in the dtype of another one, `other`."""
         return self.to(other.dtype)
 
     def float(self):
@@ -270,7 +270,7 @@ cdef class Tensor(Forms):
         return self.dtype.itemsize
 
     def stride(self, dim=None):
-        """The steps in memory from one index to the next, in elements: of each axis, or of one."""
+        """The steps in memory from one index to the next, in elements: of each axis, or of the axis `dim`."""
         steps = tuple([s // self.dtype.itemsize for s in (<object>values(self)).strides])
         return steps if dim is None else steps[reduction.axes_of("stride", one_axis("stride", dim), self.ndim)[0]]
 
@@ -281,24 +281,24 @@ cdef class Tensor(Forms):
     # -- new tensors of the same dtype --
 
     def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
-        """A new tensor with a copy of `data`, in this tensor's dtype by default."""
+        """A new tensor with a copy of `data`, in this dtype; `dtype`, `device`, `requires_grad` as in `tensor`."""
         on_cpu("new_tensor", device)
         return tensor(data, self.dtype if dtype is None else dtype, requires_grad)
 
     def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
-        """A new tensor of zeros, in this tensor's dtype by default."""
+        """Zeros of shape `size`, ints or one tuple, in this dtype; `dtype`, `device`, `requires_grad` as in `zeros`."""
         return fresh(self, "new_zeros", size, 0, dtype, device, requires_grad)
 
     def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
-        """A new tensor of ones, in this tensor's dtype by default."""
+        """Ones of shape `size`, ints or one tuple, in this dtype; `dtype`, `device`, `requires_grad` as in `ones`."""
         return fresh(self, "new_ones", size, 1, dtype, device, requires_grad)
 
     def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
-        """A new tensor filled with one value, in this tensor's dtype by default."""
+        """A tensor of shape `size`, one tuple, filled with the number `fill_value`, in this dtype; `dtype`, `device`, `requires_grad` as in `full`."""
         return fresh(self, "new_full", (size,), fill_value, dtype, device, requires_grad)
 
     def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
-        """A new tensor whose values are not set, in this tensor's dtype by default."""
+        """A tensor of shape `size`, ints or one tuple, whose values are not set, in this dtype; `dtype`, `device`, `requires_grad` as in `empty`."""
         return fresh(self, "new_empty", size, None, dtype, device, requires_grad)
 
     # -- reductions: `dim` is an axis, several, or all; reduced axes stay with size 1 if `keepdim`; `axis` is an alias of `dim` --
