@@ -281,24 +281,24 @@ cdef class Tensor(Forms):
     # -- new tensors of the same dtype --
 
     def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
-        """A new tensor with a copy of `data`, in this dtype; `dtype`, `device`, `requires_grad` as in `tensor`."""
+        """A copy of `data`, in this tensor's dtype by default; `device` and `requires_grad` as in `tinynet.tensor`."""
         on_cpu("new_tensor", device)
         return tensor(data, self.dtype if dtype is None else dtype, requires_grad)
 
     def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
-        """Zeros of shape `size`, ints or one tuple, in this dtype; `dtype`, `device`, `requires_grad` as in `zeros`."""
+        """Zeros of shape `size`, in this tensor's dtype by default; `device` and `requires_grad` as in `tinynet.zeros`."""
         return fresh(self, "new_zeros", size, 0, dtype, device, requires_grad)
 
     def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
-        """Ones of shape `size`, ints or one tuple, in this dtype; `dtype`, `device`, `requires_grad` as in `ones`."""
+        """Ones of shape `size`, in this tensor's dtype by default; `device` and `requires_grad` as in `tinynet.ones`."""
         return fresh(self, "new_ones", size, 1, dtype, device, requires_grad)
 
     def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
-        """A tensor of shape `size`, one tuple, filled with the number `fill_value`, in this dtype; `dtype`, `device`, `requires_grad` as in `full`."""
+        """`fill_value` in shape `size`, in this tensor's dtype by default; `device` and `requires_grad` as in `tinynet.full`."""
         return fresh(self, "new_full", (size,), fill_value, dtype, device, requires_grad)
 
     def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
-        """A tensor of shape `size`, ints or one tuple, whose values are not set, in this dtype; `dtype`, `device`, `requires_grad` as in `empty`."""
+        """Unset values of shape `size`, in this tensor's dtype by default; `device` and `requires_grad` as in `tinynet.empty`."""
         return fresh(self, "new_empty", size, None, dtype, device, requires_grad)
 
     # -- reductions: `dim` is an axis, several, or all; reduced axes stay with size 1 if `keepdim`; `axis` is an alias of `dim` --
