@@ -53,7 +53,7 @@ def test_a_line_in_a_function():
     with detect_anomaly():
         y = root(x)
         with pytest.raises(
-            GraphError, match=NAN.format("sqrt", "x", r"\(2,\)") + where(root, "root", "root")
+            GraphError, match=NAN.format("sqrt", "input", r"\(2,\)") + where(root, "root", "root")
         ):
             y.sum().backward()
     assert x.grad is None
@@ -95,7 +95,7 @@ def test_a_line_in_a_loop(at):
     with detect_anomaly():
         y = looped(x, at)
         with pytest.raises(
-            GraphError, match=NAN.format("log", "x", r"\(1,\)") + where(looped, "loop", "looped")
+            GraphError, match=NAN.format("log", "input", r"\(1,\)") + where(looped, "loop", "looped")
         ):
             (y * tn.zeros(1)).backward()
 
@@ -116,7 +116,7 @@ def test_the_argument_is_named():
                 GraphError, match="backward: mul gave nan in the gradient of its argument"
             ) as error:
                 y.backward(tn.zeros(1))
-        arguments = {"a": "(x|a|input)", "b": r"(y|b|other|tensors\[1\])"}
+        arguments = {"a": "input", "b": "other"}
         assert re.search(f"argument {arguments[name]}, of shape", str(error.value)), error.value
         assert re.search(where(weighted, "product", "weighted"), str(error.value))
 
