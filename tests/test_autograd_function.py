@@ -406,3 +406,23 @@ def test_parity():
         return out
 
     assert story(tn) == story(torch)
+
+
+def test_a_gradient_that_nobody_computed_is_a_tensor_like_others() -> None:
+    seen = []
+
+    class Two(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2.0, x * 3.0
+
+        @staticmethod
+        def backward(ctx, g, zeros):
+            before = zeros._version
+            zeros += 1.0
+            seen.append((before, zeros._version, zeros.tolist()))
+            return g
+
+    y, _ = Two.apply(leaf(1.0, 2.0))
+    y.sum().backward()
+    assert seen == [(0, 1, [1.0, 1.0])]

@@ -19,6 +19,25 @@ from tinynet.errors import DTypeError, GraphError, ShapeError
 # ---- what hooks see and replace ----------------------------------------------------------------------------
 
 
+def test_gradients_that_numpy_made_count_their_versions() -> None:
+    x = leaf(1.0, 2.0, 3.0, 4.0)
+    seen: list[tn.Tensor] = []
+    h = x * 1
+    h.register_hook(seen.append)
+    (h**x).sum().backward(retain_graph=True)  # the gradient of a power is one of NumPy's sums
+    x.register_hook(seen.append)
+    y = x.reshape(2, 2).T * tn.tensor([[1.0, 2.0], [3.0, 4.0]])
+    y.sum().backward()
+    for g in seen:
+        assert g._version == 0
+        assert not g._is_saved
+        y = (leaf(1.0, 1.0, 1.0, 1.0) * g).sum()
+        g.zero_()
+        assert g._version == 1
+        with pytest.raises(GraphError, match="changed in place"):
+            y.backward()
+
+
 def test_a_hook_sees_the_complete_gradient_once():
     x = leaf(1.0, 2.0)
     h = x * 1

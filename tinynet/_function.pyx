@@ -7,7 +7,7 @@ gives the user's `backward` the gradients as tensors.
 from numpy cimport import_array, ndarray
 
 from tinynet._graph cimport Op
-from tinynet._variable cimport Variable, run, values, wrap
+from tinynet._variable cimport Variable, run, shown, values
 from tinynet.ops.memory cimport Block, block_of
 
 import numpy as np
@@ -135,11 +135,11 @@ cdef class Call(Op):
     cdef object gradient(self, object g, int i):
         """The gradient of output i as a tensor."""
         if g is not None:
-            return wrap(<ndarray>g, None, 0)
+            return shown(<ndarray>g)
         if not self.context._materialize:
             return None
         shape, dtype = self.y[i]
-        return wrap(np.zeros(shape, dtype), None, 0)
+        return shown(np.zeros(shape, dtype))
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         parts = gy if isinstance(gy, list) else [gy]

@@ -7,7 +7,7 @@ from weakref import ref
 from numpy cimport PyArray_SAMESHAPE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Leaf, paths, receive, sweep, watch_of
-from tinynet._variable cimport Variable, values, wrap
+from tinynet._variable cimport Variable, shown, values, wrap
 from tinynet.ops.memory cimport new_like, outline, own_copy, sole_reference
 
 from tinynet._grad_mode import no_grad
@@ -154,7 +154,7 @@ cdef int check_hook(str op, object hook) except -1:
 def through_hook(hook, ndarray g):
     """What the hook makes of a gradient."""
     with no_grad():
-        result = hook(wrap(g, None, 0))
+        result = hook(shown(g))
     if result is None:
         return g
     if not isinstance(result, Variable):

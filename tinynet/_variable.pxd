@@ -23,4 +23,5 @@ cdef tuple FLOATS                               # the dtypes that can be differe
 
 cdef ndarray values(Variable t)
 cdef Variable wrap(ndarray array, Node node, int index)
+cdef Variable shown(ndarray gradient)
 cdef object run(Op op, tuple inputs, ndarray out=*)

@@ -56,6 +56,11 @@ cdef Variable wrap(ndarray array, Node node, int index):
     return t
 
 
+cdef Variable shown(ndarray gradient):
+    """A gradient as a tensor for the user's code.  One that NumPy made lives in no block and gets one, which counts versions."""
+    return wrap(gradient if block_of(gradient) is not None else wrap_external(gradient), None, 0)
+
+
 cdef object run(Op op, tuple inputs, ndarray out=None):
     """op on the inputs (Tensors, or None where the op allows it): its output as a Tensor, or a tuple of them.
 
