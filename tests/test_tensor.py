@@ -342,6 +342,14 @@ def test_leaves_can_be_copied_and_pickled(make_copy):
         assert not np.shares_memory(c.detach().numpy(), t.detach().numpy())
 
 
+def test_a_copy_of_a_result_is_not_left_with_a_wrong_history():
+    y = tn.ones(2, requires_grad=True) * 2
+    z = copy.copy(y)
+    for one in (y, z):
+        with pytest.raises(NotImplementedError, match="mul_: a recorded write"):
+            one.mul_(3)
+
+
 def test_deepcopy_copies_the_gradient():
     t = tn.tensor([1.0, 2.0], requires_grad=True)
     (t * t).sum().backward()

@@ -93,6 +93,10 @@ def test_index_errors():
         x[5]
     with pytest.raises(IndexError, match=r"too many indices .*x has shape \(3,\)"):
         x[0, 0]
+    with pytest.raises(ArgumentError, match=r"index: each bound of a slice must be an integer; got 1\.5"):
+        x[1.5:]
+    with pytest.raises((IndexError, ValueError), match=r"64"):  # no array has more axes
+        tn.ones(*[1] * 64)[tn.zeros(*[1] * 60, dtype="int64")]
     with pytest.raises(IndexError, match=r"x has shape \(3,\)"):
         x[1.0]
 
@@ -131,6 +135,13 @@ def test_values_that_do_not_fit():
     assert y.tolist() == [np.inf]
     y[:] = np.array([-1e300])
     assert y.tolist() == [-np.inf]
+    z = tn.ones(2, requires_grad=True) * 1
+    z[0] = 1e300  # recorded
+    z[1] = np.float64(-1e300)
+    assert z.tolist() == [np.inf, -np.inf]
+    for value in ("text", [[1], [2, 3]]):
+        with pytest.raises(ArgumentError, match="__setitem__: value does not fit"):
+            z[0] = value
 
 
 # ---- recorded assignment -----------------------------------------------------------------------------------

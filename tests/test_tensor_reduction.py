@@ -385,6 +385,8 @@ def test_topk_of_many(rng):
     assert tn.tensor(4.0).topk(1).values.item() == 4
     assert tn.tensor(4.0).sort() == (4.0, 0)
     assert tn.tensor(4.0).cumsum(0).item() == 4
+    with pytest.raises(ArgumentError, match=r"topk: k must be an integer; got 2\.0"):
+        tn.ones(3).topk(2.0)
     with pytest.raises(ArgumentError, match=r"topk: k must lie in \[0, 1000\], the size along dim; got 1001"):
         x.topk(1001)
 

@@ -303,6 +303,7 @@ def test_pad_of_other_dtypes():
     assert pad(tn.tensor([1, 2]), (1, 0), value=7).tolist() == [7, 1, 2]
     assert pad(tn.tensor([True]), (1, 1)).tolist() == [False, True, False]
     assert pad(tn.tensor([1]), (0, 1)).dtype == np.int64
+    assert pad(tn.tensor([1.0]), (1, 0), value=-1e300).tolist() == [-np.inf, 1]
 
 
 # ---- errors ------------------------------------------------------------------------------------------------
@@ -349,6 +350,11 @@ ERRORS: list[tuple[str, tuple[int, ...], Any, type[Exception], str]] = [
     ("stack", M, lambda x: tn.stack([x], 3), ArgumentError, r"stack: dim must lie in \[-3, 2\]; got 3"),
     ("stack", M, lambda x: tn.stack([x, x.double()]), DTypeError,
      r"stack: tensors\[1\] must have the dtype of"),
+    ("split", M, lambda x: x.split(1.5), ArgumentError, "split: split_size must be an integer; got 1.5"),
+    ("chunk", M, lambda x: x.chunk(1.5), ArgumentError, "chunk: chunks must be an integer; got 1.5"),
+    ("repeat", V, lambda x: x.repeat(1.5), ArgumentError, "repeat: each of sizes must be an integer; got 1.5"),
+    ("unflatten", V, lambda x: x.unflatten(0, (1.5,)), ArgumentError,
+     "unflatten: each of sizes must be an integer; got 1.5"),
     ("pad", V, lambda x: tn.nn.functional.pad(x, (1,)), ArgumentError,
      r"pad: pad must be pairs of integers, at most one for each of the 1 axes; got \(1,\)"),
     ("pad", V, lambda x: tn.nn.functional.pad(x, (1, 1, 1, 1)), ArgumentError, "pad: pad must be pairs"),

@@ -8,6 +8,7 @@ from numpy cimport import_array, ndarray
 
 from tinynet._operators cimport Operators, promoted
 from tinynet._variable cimport Variable, run, values, wrap
+from tinynet.ops.checks cimport integer_of, quiet
 from tinynet.ops.memory cimport own_copy, touch
 
 import numpy as np
@@ -47,7 +48,8 @@ cdef object plain_index(object index):
     if isinstance(index, tuple):
         return tuple([plain_index(i) for i in index])
     if isinstance(index, slice):             # a tensor in it may change before backward
-        return slice(*[None if v is None else v.__index__() for v in (index.start, index.stop, index.step)])
+        bounds = (index.start, index.stop, index.step)
+        return slice(*[None if v is None else integer_of("index", "each bound of a slice", v) for v in bounds])
     if isinstance(index, Variable):
         a = values(<Variable>index)
     elif isinstance(index, (list, range)):
@@ -111,7 +113,7 @@ cdef class Forms(Operators):
     def unflatten(self, dim, sizes):
         """The axis `dim` as several of these sizes, one of which may be -1."""
         at = axis("unflatten", dim, self.ndim)
-        shape, sizes = self.shape, [n.__index__() for n in sizes]
+        shape, sizes = self.shape, [integer_of("unflatten", "each of sizes", n) for n in sizes]
         known = 1
         for n in sizes:
             known *= n if n != -1 else 1
@@ -199,7 +201,7 @@ cdef class Forms(Operators):
 
     def repeat(self, *sizes):
         """A copy with axis d repeated ``sizes[d]`` times as a whole; more sizes than axes add leading axes."""
-        times = [n.__index__() for n in listed(sizes)]
+        times = [integer_of("repeat", "each of sizes", n) for n in listed(sizes)]
         shape = (1,) * (len(times) - self.ndim) + self.shape
         if len(times) < self.ndim or min(times, default=0) < 0:
             raise ArgumentError(f"repeat: sizes must be integers of at least 0, one for each of the {self.ndim} axes; "
@@ -228,7 +230,7 @@ cdef class Forms(Operators):
         """Views of parts of `split_size` along `dim` (the last may be smaller), or of the sizes in a list; a tuple."""
         at = axis("split", dim, self.ndim)
         if not isinstance(split_size, (tuple, list)):
-            n, size = (self.shape or (0,))[at], split_size.__index__()
+            n, size = (self.shape or (0,))[at], integer_of("split", "split_size", split_size)
             if size < 0 or (size == 0 and n):
                 raise ArgumentError(f"split: split_size must be a positive integer or a list; got {split_size}")
             split_size = [min(size, n - i) for i in range(0, n, size)] if n else [0]
@@ -236,7 +238,8 @@ cdef class Forms(Operators):
 
     def chunk(self, chunks, dim=0):
         """At most `chunks` views along `dim`, all but the last of one size; a tuple."""
-        if chunks.__index__() < 1:
+        chunks = integer_of("chunk", "chunks", chunks)
+        if chunks < 1:
             raise ArgumentError(f"chunk: chunks must be at least 1; got {chunks}")
         n = (self.shape or (0,))[axis("chunk", dim, self.ndim)]
         size = (n + chunks - 1) // chunks
@@ -263,7 +266,11 @@ cdef class Forms(Operators):
             touch(a)
             return
         if not isinstance(value, Variable):
-            value = wrap(own_copy(np.asarray(value, self.dtype)), None, 0)
+            try:
+                with quiet():
+                    value = wrap(own_copy(np.asarray(value, self.dtype)), None, 0)
+            except (ValueError, OverflowError, TypeError) as error:
+                raise ArgumentError(f"__setitem__: value does not fit: {error}") from None
         value = value.to(self.dtype)
         self.check_views("__setitem__", self.node if (<Variable>value).node is None else (<Variable>value).node)
         self.write("__setitem__", run(indexing.SetItem(index), (wrap(a, self.node, self.index), value)))

@@ -10,7 +10,7 @@ from numpy cimport PyArray_SIZE, import_array, ndarray
 
 from tinynet._forms cimport Forms
 from tinynet._variable cimport FLOATS, Variable, run, values, wrap
-from tinynet.ops.checks cimport quiet
+from tinynet.ops.checks cimport integer_of, quiet
 from tinynet.ops.memory cimport own_copy
 
 import numpy as np
@@ -406,10 +406,10 @@ cdef class Tensor(Forms):
         NaN counts as the largest.  Which of equal elements are among them is not defined.
         """
         at = (reduction.axes_of("topk", one_axis("topk", dim), self.ndim) or (None,))[0]
-        size = 1 if at is None else self.shape[at]
+        size, k = 1 if at is None else self.shape[at], integer_of("topk", "k", k)
         if not 0 <= k <= size:
             raise ArgumentError(f"topk: k must lie in [0, {size}], the size along dim; got {k}")
-        cdef ndarray index = np.zeros((), np.int64) if at is None else first_in_order(values(self), k.__index__(), at, largest)
+        cdef ndarray index = np.zeros((), np.int64) if at is None else first_in_order(values(self), k, at, largest)
         return ValuesIndices(run(indexing.Gather(dim, index, "topk"), (self,)), wrap(own_copy(index), None, 0))
 
 

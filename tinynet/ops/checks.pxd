@@ -7,5 +7,6 @@ cdef tuple shape_of(ndarray x)
 cdef object mute()
 cdef int unmute(object former) except -1
 cdef object quiet()
+cdef object integer_of(str op, str argument, object value)
 cdef int axis_of(str op, object dim, int ndim) except -1
 cdef int blas_extent(str op, Py_ssize_t n) except -1

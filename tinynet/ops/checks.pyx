@@ -86,6 +86,14 @@ cdef int check_ndim(str op, str argument, ndarray x, int ndim, str letters) exce
     return 0
 
 
+cdef object integer_of(str op, str argument, object value):
+    """An argument that must be an integer, or a tensor that holds one."""
+    try:
+        return value.__index__()
+    except (AttributeError, TypeError):
+        raise ArgumentError(f"{op}: {argument} must be an integer; got {value!r}") from None
+
+
 cdef int axis_of(str op, object dim, int ndim) except -1:
     """The axis that dim means, counted from 0."""
     cdef Py_ssize_t d

@@ -125,6 +125,8 @@ cdef Plan plan_of(tuple parts, tuple shape):
             places = a if places is None else places * n + a
         except ValueError:                   # the arrays do not broadcast
             return None
+    if len(shape) - len(arrays) + np.ndim(places) > 64:      # more axes than an array has
+        return None
     plan = Plan.__new__(Plan)
     plan.places = places if len(arrays) == 1 else np.ascontiguousarray(places)
     plan.outer = plan.count = plan.inner = 1

@@ -8,7 +8,7 @@ from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_ISCARRAY_RO, PyArray_SIZE
 
 from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast
-from tinynet.ops.checks cimport axis_of, check_same_dtype, shape_of
+from tinynet.ops.checks cimport axis_of, check_same_dtype, quiet, shape_of
 from tinynet.ops.memory cimport contiguous, new_array, new_like, new_shaped, outline, own_copy, repeated, reshaped
 
 import numpy as np
@@ -301,7 +301,8 @@ cdef class Pad(Op):
         self.source, self.target, self.x = tuple(source), tuple(target), outline(x)
         y = new_shaped(x, shape)
         try:
-            (<object>y)[...] = self.value
+            with quiet():
+                (<object>y)[...] = self.value
         except (TypeError, ValueError, OverflowError):
             raise ArgumentError(f"pad: value must fit into {(<object>x).dtype}; got {self.value!r}") from None
         (<object>y)[self.target] = (<object>x)[self.source]
