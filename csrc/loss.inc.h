@@ -4,22 +4,21 @@
  * slope at the vectors x and t.
  */
 typedef float half_f __attribute__((vector_size(2 * VL)));
-typedef double half_d __attribute__((vector_size(4 * VL))); /* a register of doubles, where `vd` takes two */
 
 typedef struct {
-    half_d low, high;
+    vh low, high;
 } total;
 
 INLINE void add_to(total *s, vf v) {
     half_f h[2];
     memcpy(h, &v, sizeof h);
-    s->low += __builtin_convertvector(h[0], half_d);
-    s->high += __builtin_convertvector(h[1], half_d);
+    s->low += __builtin_convertvector(h[0], vh);
+    s->high += __builtin_convertvector(h[1], vh);
 }
 
 INLINE double lanes_sum_double(total t) {
     double s[VL / 2];
-    half_d v = t.low + t.high;
+    vh v = t.low + t.high;
     memcpy(s, &v, sizeof s);
     for (int half = VL / 4; half; half /= 2)
         for (int i = 0; i < half; i++) s[i] += s[i + half];
@@ -69,21 +68,6 @@ static void cross_entropy_soft_backward_f32(float *gx, float *gt, const float *g
     }
 }
 
-INLINE vf abs_of(vf x) { return (vf)((vi)x & INT32_MAX); }
-
-/* log(1 + u) for 0 <= u <= 1.  With s = u / (2 + u), log(1 + u) = 2 artanh(s) = 2 (s + s^3/3 + s^5/5 + ...); s <= 1/3, so
- * the first term left out, s^17/17, is below 1.4e-9 of the sum. */
-INLINE vf log1p_unit(vf u) {
-    vf s = u / (u + 2.0f), z = s * s;
-    vf p = z * (1.0f / 15.0f) + 1.0f / 13.0f;
-    p = p * z + 1.0f / 11.0f;
-    p = p * z + 1.0f / 9.0f;
-    p = p * z + 1.0f / 7.0f;
-    p = p * z + 1.0f / 5.0f;
-    p = p * z + 1.0f / 3.0f;
-    return 2.0f * (s + s * (z * p));
-}
-
 INLINE vf mse_value(vf x, vf t, float delta) {
     (void)delta;
     return (x - t) * (x - t);
@@ -95,7 +79,7 @@ INLINE vf mse_slope(vf x, vf t, float delta) {
 
 INLINE vf l1_value(vf x, vf t, float delta) {
     (void)delta;
-    return abs_of(x - t);
+    return magnitude(x - t);
 }
 INLINE vf l1_slope(vf x, vf t, float delta) {
     vf d = x - t;
@@ -104,7 +88,7 @@ INLINE vf l1_slope(vf x, vf t, float delta) {
 }
 
 INLINE vf huber_value(vf x, vf t, float delta) {
-    vf a = abs_of(x - t), r = choose(a < delta, a, splat(delta));
+    vf a = magnitude(x - t), r = choose(a < delta, a, splat(delta));
     return r * (a - 0.5f * r);
 }
 INLINE vf huber_slope(vf x, vf t, float delta) {
@@ -114,7 +98,7 @@ INLINE vf huber_slope(vf x, vf t, float delta) {
 
 INLINE vf bce_value(vf x, vf t, float delta) {
     (void)delta;
-    return choose(x <= 0.0f, splat(0.0f), x) - x * t + log1p_unit(exp_v(-abs_of(x)));
+    return choose(x <= 0.0f, splat(0.0f), x) - x * t + log1p_v(exp_v(-magnitude(x)));
 }
 INLINE vf bce_slope(vf x, vf t, float delta) {
     (void)delta;
@@ -144,18 +128,3 @@ LOSS(mse)
 LOSS(l1)
 LOSS(huber)
 LOSS(bce)
-
-static double square_sum_f32(const float *x, ptrdiff_t n) {
-    half_d s[4] = {{0}};
-    ptrdiff_t i = 0;
-    for (; i + 2 * VL <= n; i += 2 * VL)
-        for (int k = 0; k < 4; k++) {
-            half_f h;
-            memcpy(&h, x + i + k * (VL / 2), sizeof h);
-            half_d v = __builtin_convertvector(h, half_d);
-            s[k] += v * v;
-        }
-    double rest = 0.0;
-    for (; i < n; i++) rest += (double)x[i] * x[i];
-    return lanes_sum_double((total){s[0] + s[1], s[2] + s[3]}) + rest;
-}

@@ -405,12 +405,6 @@ LOSS(l1, absolute, absolute_slope)
 LOSS(huber, huber, huber_slope)
 LOSS(bce, bce, bce_slope)
 
-static double square_sum_f32(const float *x, ptrdiff_t n) {
-    double s = 0.0;
-    for (ptrdiff_t i = 0; i < n; i++) s += (double)x[i] * x[i];
-    return s;
-}
-
 /* ---- layer normalisation --------------------------------------------------------------------------------------------- */
 
 static void layer_norm_forward_f32(float *y, float *stats, const float *x, const float *weight, const float *bias,

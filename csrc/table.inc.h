@@ -54,7 +54,6 @@ const tn_kernels TN_TABLE = {
     .l1_backward_f32 = l1_backward_f32,
     .huber_backward_f32 = huber_backward_f32,
     .bce_backward_f32 = bce_backward_f32,
-    .square_sum_f32 = square_sum_f32,
     .layer_norm_forward_f32 = layer_norm_forward_f32,
     .layer_norm_backward_f32 = layer_norm_backward_f32,
     .sum_f32 = sum_f32,

@@ -164,8 +164,6 @@ typedef struct tn_kernels {
                                float delta, float scale);
     void (*bce_backward_f32)(float *gx, const float *g, const float *x, const float *t, ptrdiff_t n, ptrdiff_t ldg,
                              float delta, float scale);
-    /* the sum of x^2, squares and sum in double */
-    double (*square_sum_f32)(const float *x, ptrdiff_t n);
     /* y = xh * weight + bias per row of c >= 1, xh = (x - mean) / sqrt(var + eps) with the row's mean and biased variance,
      * which are taken about a value near the mean: a mean of 1e4 with a standard deviation of 1e-2 loses nothing.
      * stats[i, .] = {center, rstd, shift}: xh = (x - center) * rstd + shift. */

@@ -457,7 +457,7 @@ cdef class Variable:
         cdef Variable t = tensor_class.__new__(type(self), self)
         t.node, t.index, t.leaf = self.node, self.index, self.leaf
         if not self.is_leaf:
-            block_of(values(self)).has_view = True           # a recorded write to one of the two would leave the other a wrong history
+            block_of(values(self)).has_view = True           # a recorded write to one would leave the other a wrong history
         if hasattr(self, "__dict__"):
             t.__dict__.update(self.__dict__)
         return t

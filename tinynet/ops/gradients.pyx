@@ -6,47 +6,18 @@ Sums are taken in double: in each array over at most 16 ranges, set by its size 
 is written in place raises the version of its block.
 """
 
-from cython.parallel cimport prange
 from libc.math cimport pow, sqrt
-from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
+from numpy cimport NPY_FLOAT, PyArray_ISWRITEABLE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
 
 from tinynet.ops.checks cimport quiet
-from tinynet.ops.kernels cimport K
-from tinynet.ops.memory cimport dense, touch
-from tinynet.ops.threads cimport PIECE, SLOTS, team, tn_enter, tn_leave
+from tinynet.ops.memory cimport touch
+from tinynet.ops.sums cimport square_sum
 
 import numpy as np
 
 from tinynet.errors import ArgumentError
 
 import_array()
-
-
-cdef double square_sum_range(const float* x, Py_ssize_t n, Py_ssize_t size, Py_ssize_t i) noexcept nogil:
-    cdef unsigned long mode = tn_enter()
-    cdef double s = K.square_sum_f32(x + i * size, min(size, n - i * size))
-    tn_leave(mode)
-    return s
-
-
-cdef double square_sum(ndarray x) noexcept:
-    """The sum of x^2 of a dense float32 array."""
-    cdef const float* p = <const float*>PyArray_DATA(x)
-    cdef Py_ssize_t n = PyArray_SIZE(x), pieces = (n + PIECE - 1) // PIECE
-    cdef Py_ssize_t size = max(1, (pieces + SLOTS - 1) // SLOTS) * PIECE, count = (n + size - 1) // size, i
-    cdef double[SLOTS] sums
-    cdef double total = 0.0
-    cdef int threads = team(8.0 * n, count)
-    if threads == 1:
-        with nogil:
-            for i in range(count):
-                sums[i] = square_sum_range(p, n, size, i)
-    else:
-        for i in prange(count, nogil=True, schedule="static", num_threads=threads):
-            sums[i] = square_sum_range(p, n, size, i)
-    for i in range(count):
-        total += sums[i]
-    return total
 
 
 def total_norm(list arrays, double p):
@@ -58,7 +29,7 @@ def total_norm(list arrays, double p):
             if PyArray_SIZE(x) == 0:
                 continue
             if p == 2.0 and PyArray_TYPE(x) == NPY_FLOAT:
-                total += square_sum(dense(x))
+                total += square_sum(x)
             elif p == float("inf"):
                 part = np.abs(x).max()
                 if part > total or part != part:         # NaN stays: nothing compares with it

@@ -83,7 +83,6 @@ cdef extern from "tinynet.h" nogil:
                                    float delta, float scale) noexcept nogil
         void (*bce_backward_f32)(float* gx, const float* g, const float* x, const float* t, Py_ssize_t n, Py_ssize_t ldg,
                                  float delta, float scale) noexcept nogil
-        double (*square_sum_f32)(const float* x, Py_ssize_t n) noexcept nogil
         void (*layer_norm_forward_f32)(float* y, float* stats, const float* x, const float* weight, const float* bias,
                                        Py_ssize_t rows, Py_ssize_t c, double eps) noexcept nogil
         void (*layer_norm_backward_f32)(float* gx, double* sums, float* part, const float* gy, const float* x,

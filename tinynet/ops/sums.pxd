@@ -1,4 +1,5 @@
 from numpy cimport ndarray
 
 cdef ndarray quotients(ndarray x, tuple dims, bint keepdim, double n)
+cdef double square_sum(ndarray x)
 cdef ndarray totals(ndarray x, tuple dims, ndarray center)

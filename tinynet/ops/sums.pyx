@@ -12,7 +12,7 @@ from numpy cimport (
 )
 
 from tinynet.ops.kernels cimport K
-from tinynet.ops.memory cimport is_dense, new_array
+from tinynet.ops.memory cimport dense, is_dense, new_array
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 
 import numpy as np
@@ -88,6 +88,17 @@ cdef ndarray run_totals(const float* x, Runs r, const double* center):
             sum_part(part, x, center, r, ranges, step, blocks, i)
     sums = parts if ranges == 1 else np.add.reduce(parts, axis=1)
     return sums if r.lead == 1 else np.add.reduce(sums.reshape(r.lead, r.outer, r.inner), axis=0)
+
+
+cdef double square_sum(ndarray x):
+    """The sum of x^2 of a float32 array."""
+    cdef Runs r
+    cdef double zero = 0.0
+    cdef ndarray sums
+    x = dense(x)
+    r.lead, r.outer, r.n, r.inner = 1, 1, PyArray_SIZE(x), 1
+    sums = np.ascontiguousarray(run_totals(<const float*>PyArray_DATA(x), r, &zero))
+    return (<double*>PyArray_DATA(sums))[0]
 
 
 cdef ndarray quotients(ndarray x, tuple dims, bint keepdim, double n):
