@@ -381,3 +381,17 @@ def test_nothing_is_saved_where_no_gradient_is_wanted():
     with tn.no_grad():
         s = tn.tensor([0.5, -1.0], requires_grad=True).sigmoid()
         assert F.relu(s, inplace=True) is s
+
+
+@pytest.mark.parametrize("to", [slice(None, None, 2), slice(1, None, 2), slice(None, 50), slice(50, None)])
+@pytest.mark.parametrize("of", [slice(None, 50), slice(50, None), slice(49, None, -1), slice(None, None, 2)])
+def test_parts_of_one_memory_are_copied_as_they_were(to, of):
+    start = np.arange(100, dtype=np.float32)
+    expected = start.copy()
+    expected[to] = start[of]
+    x, y, z = (tn.tensor(start) for _ in range(3))
+    x[to].copy_(x[of])
+    y[to] = y[of]
+    z[None, to] = z[of][None]
+    for result in (x, y, z):
+        np.testing.assert_array_equal(result.numpy(), expected)

@@ -15,7 +15,7 @@ from numpy cimport (
 from tinynet._grad_mode cimport is_grad_enabled
 from tinynet._graph cimport Leaf, Node, Op, record, watch_of
 from tinynet.ops.checks cimport quiet
-from tinynet.ops.memory cimport Block, block_of, is_view, new_array, outline, own_copy, touch, wrap_external
+from tinynet.ops.memory cimport Block, apart, block_of, is_view, new_array, outline, own_copy, touch, wrap_external
 
 import numpy as np
 
@@ -423,7 +423,7 @@ cdef class Variable:
         if (<object>a).dtype != (<object>b).dtype:
             raise DTypeError(f"{op}: the result must have the tensor's dtype {self.dtype}; got {result.dtype}")
         if a is not b:
-            PyArray_CopyInto(a, b)
+            PyArray_CopyInto(a, apart(b, a))
         touch(a)
         if is_grad_enabled() and not (self.node is None and other.node is None):
             self.rebind(other.node, other.index)

@@ -19,7 +19,7 @@ from numpy cimport (
 from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast
 from tinynet.ops.checks cimport axis_of, shape_of
-from tinynet.ops.memory cimport contiguous, new_array, new_like, outline, own_copy
+from tinynet.ops.memory cimport apart, contiguous, is_view, new_array, new_like, outline, own_copy
 
 import numpy as np
 
@@ -285,6 +285,8 @@ cpdef int assign(ndarray x, tuple parts, object value) except -1:
     """x[parts] = value, with the errors of `Tensor.__setitem__`."""
     try:
         if isinstance(value, ndarray) and PyArray_TYPE(<ndarray>value) == PyArray_TYPE(x):
+            if is_basic(parts) and is_view(value):
+                value = apart(value, (<object>x)[parts if Ellipsis in parts else parts + (Ellipsis,)])
             (<object>x)[parts] = value
         else:
             with np.errstate(over="ignore", invalid="ignore"):

@@ -22,6 +22,7 @@ cdef ndarray own_copy(ndarray x)
 cdef ndarray wrap_external(ndarray x)
 cdef Block block_of(ndarray x)
 cdef bint is_view(ndarray x) noexcept
+cdef ndarray apart(ndarray x, ndarray target)
 cdef int touch(ndarray x) except -1
 cdef bint sole_reference(ndarray x, Py_ssize_t references) noexcept
 cdef bint is_dense(ndarray x) noexcept

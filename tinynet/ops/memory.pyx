@@ -345,6 +345,19 @@ cdef bint is_view(ndarray x) noexcept:
     return base != NULL and isinstance(<object>base, ndarray)
 
 
+cdef ndarray apart(ndarray x, ndarray target):
+    """x, or a copy if it shares a block with `target`, over which it will be copied: of two vectors in one memory that take
+    different steps NumPy overwrites some elements before it has read them.
+    """
+    cdef Block block
+    if not is_view(x) and not is_view(target):
+        return x
+    block = block_of(x)
+    if block is None or block is not block_of(target) or (PyArray_DATA(x) == PyArray_DATA(target) and same_layout(x, target)):
+        return x
+    return own_copy(x)
+
+
 cdef int touch(ndarray x) except -1:
     """Note that x was written in place."""
     cdef Block block = block_of(x)
