@@ -44,6 +44,8 @@ def making() -> None:
         tn.from_dlpack(np.ones(2)),
         tn.zeros(2, 3),
         tn.zeros((2, 3), dtype=tn.int64),
+        tn.softmax(tn.zeros(2, dtype=tn.float), 0) + tn.log_softmax(tn.zeros(2), 0),
+        tn.zeros(2, dtype=tn.double) + tn.zeros(2, dtype=tn.long) + tn.zeros(2, dtype=tn.int),
         tn.ones(2, requires_grad=True),
         tn.empty(2, dtype=tn.uint8),
         tn.full((2,), 1.5),
@@ -460,6 +462,7 @@ def modules_and_training(folder: Path) -> None:
     net.load_state_dict(state, strict=True)
     tn.save({"net": state, "optimizer": optimizer.state_dict()}, folder / "checkpoint.safetensors")
     loaded: Any = tn.load(folder / "checkpoint.safetensors")
+    loaded = tn.load(folder / "checkpoint.safetensors", map_location="cpu", weights_only=True)
     assert set(loaded["net"]) == set(state)
     statistics: dict[str, tuple[NDArray[Any], NDArray[Any]]] = bn.population_statistics(net, [tn.randn(5, 4)])
     mlp: nn.Sequential = models.mnist_mlp(batch_norm=True, hidden=5, layers=1)

@@ -109,6 +109,7 @@ from tinynet.elementwise import (
 )
 from tinynet.gradcheck import gradcheck
 from tinynet.io import load, save
+from tinynet.nn.functional import log_softmax, softmax
 from tinynet.ops.memory import empty_cache, memory_stats, reset_peak
 from tinynet.ops.threads import get_num_threads, set_num_threads
 from tinynet.products import bmm, dot, matmul, mm, outer
@@ -167,6 +168,9 @@ int64 = _np.dtype(_np.int64)
 int32 = _np.dtype(_np.int32)
 uint8 = _np.dtype(_np.uint8)
 bool = _np.dtype(_np.bool_)
+# The other names that programs use for them.
+float, double = float32, float64
+int, long = int32, int64
 
 __all__ = [
     "Generator",
@@ -211,6 +215,7 @@ __all__ = [
     "diag",
     "div",
     "dot",
+    "double",
     "empty",
     "empty_cache",
     "empty_like",
@@ -224,6 +229,7 @@ __all__ = [
     "eye",
     "flatten",
     "flip",
+    "float",
     "float32",
     "float64",
     "floor",
@@ -239,6 +245,7 @@ __all__ = [
     "gt",
     "index_select",
     "inference_mode",
+    "int",
     "int32",
     "int64",
     "io",
@@ -253,11 +260,13 @@ __all__ = [
     "load",
     "log",
     "log1p",
+    "log_softmax",
     "logical_and",
     "logical_not",
     "logical_or",
     "logical_xor",
     "logsumexp",
+    "long",
     "lt",
     "manual_seed",
     "masked_fill",
@@ -308,6 +317,7 @@ __all__ = [
     "sigmoid",
     "sign",
     "sin",
+    "softmax",
     "sort",
     "split",
     "sqrt",

@@ -35,6 +35,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from tinynet._check import CPU, boolean, refuse
 from tinynet._tensor import Tensor, from_numpy
 from tinynet.errors import ArgumentError, DataError, DTypeError
 from tinynet.io.atomic import atomic_path, checked_path
@@ -110,7 +111,7 @@ def save(obj: object, path: str | os.PathLike[str]) -> None:
         safetensors.numpy.save_file(encoder.arrays, temporary, metadata=metadata)
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], map_location: str | None = None, *, weights_only: bool = True) -> Any:
     """Read a tree that `save` has written.
 
     The whole file is read and checked (header, checksums, every reference) before anything is returned.
@@ -119,6 +120,10 @@ def load(path: str | os.PathLike[str]) -> Any:
     ----------
     path : str or os.PathLike
         The file.
+    map_location : str, optional
+        "cpu", the only place there is.
+    weights_only : bool, default True
+        Without effect: a file holds nothing that could run.
 
     Returns
     -------
@@ -129,7 +134,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     DTypeError
-        If `path` is no path.
+        If `path` is no path or `weights_only` no bool.
+    NotImplementedError
+        For another `map_location`.
     DataError
         If the file is missing, truncated, damaged, or not written by `save`.  The message names path and
         reason.
@@ -143,6 +150,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     import safetensors
 
+    refuse("load", map_location=(map_location, CPU))
+    boolean("load", "weights_only", weights_only)
     where = checked_path(path, "load")
     _check_file(where)
     try:
