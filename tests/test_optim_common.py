@@ -360,5 +360,58 @@ def test_an_optimiser_of_ones_own():
     lazy = type("Lazy", (Signs,), {"_step": Optimizer._step, "_check_state": Optimizer._check_state})(
         [p], 1.0
     )
-    with pytest.raises(NotImplementedError, match="Lazy: _step must be defined by the class"):
+    with pytest.raises(NotImplementedError, match="Lazy: step must be defined by the class"):
         lazy.step()
+
+
+# ---- as programs for PyTorch use them --------------------------------------------------------------------
+
+
+class SignDescent(Optimizer):
+    """An optimiser of a program's own, in PyTorch's manner."""
+
+    def __init__(self, params, lr=0.125, beta=0.5):
+        super().__init__(params, {"lr": lr, "beta": beta})
+
+    @tn.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if len(state) == 0:
+                    state["average"] = tn.zeros_like(p)
+                state["average"].mul_(group["beta"]).add_(p.grad, alpha=1 - group["beta"])
+                p.add_(state["average"].sign(), alpha=-group["lr"])
+
+
+def test_an_optimiser_of_ones_own_needs_no_more_than_a_step():
+    params = [nn.Parameter(tn.ones(2))]
+    optimizer = SignDescent(params, lr=0.25)
+    give(params, [[1.0, -1.0]])
+    optimizer.step()
+    assert params[0].tolist() == [0.75, 1.25]
+    other = SignDescent(params)
+    other.load_state_dict(optimizer.state_dict())
+    assert other.param_groups[0]["lr"] == 0.25
+    assert other.state[params[0]]["average"].tolist() == [0.5, -0.5]
+    give(params, [[-0.25, -1.0]])  # the average stays positive
+    other.step()
+    assert params[0].tolist() == [0.5, 1.5]
+
+
+@each_kind
+def test_a_group_may_be_empty(kind):
+    """As the group without weight decay of a network without biases is."""
+    make = MAKERS[kind]
+    params, alone = parameters(), parameters()
+    optimizer = make([{"params": params}, {"params": []}])
+    run(optimizer, params, range(3), [p.shape for p in params])
+    run(make(alone), alone, range(3), [p.shape for p in params])
+    assert same_bits(map(values, params), map(values, alone))
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.add_param_group({"params": []})
+    named = make([{"params": []}, {"params": [("a", alone[0])]}])
+    named.add_param_group({"params": [("b", alone[1])]})
+    assert [group.get("param_names") for group in named.param_groups] == [None, ["a"], ["b"]]

@@ -369,8 +369,6 @@ def test_parameter_errors():
         optimizer.add_param_group([b])
     with pytest.raises(DTypeError, match="params must be a Tensor or an iterable of Tensors; got int"):
         optimizer.add_param_group({"params": 3})
-    with pytest.raises(ArgumentError, match="params must hold at least one parameter; got none"):
-        optimizer.add_param_group({"params": []})
     assert len(optimizer.param_groups) == 1
 
 
@@ -378,5 +376,5 @@ def test_a_new_optimiser_must_say_what_it_does():
     class Lazy(optim.Optimizer):
         pass
 
-    with pytest.raises(NotImplementedError, match="Lazy: _check_group must be defined by the class"):
-        Lazy(parameters(), {})
+    with pytest.raises(NotImplementedError, match="Lazy: step must be defined by the class"):
+        Lazy(parameters(), {}).step()

@@ -1,7 +1,8 @@
 """`Optimizer`: parameter groups, their options, and the state kept per parameter.
 
-Abstract: a final class names its options and their checks (`_check_group`), makes one `_step`, and says what
-its state looks like (`_check_state`).
+Abstract: a final class makes one `_step`; it may check its options (`_check_group`) and say what its state
+looks like (`_check_state`).  A program's own class, as written for PyTorch, overrides `step` and needs no
+more; hooks of `step` are then its own affair.
 """
 
 from __future__ import annotations
@@ -75,16 +76,15 @@ class Optimizer:
     # -------- what a subclass gives
 
     def _check_group(self, group: Mapping[str, Any]) -> None:
-        """Raise unless the options of `group` are of their kind and range."""
-        raise NotImplementedError(f"{type(self).__name__}: _check_group must be defined by the class")
+        """Raise unless the options of `group` are of their kind and range; here nothing is known of them."""
 
     def _check_state(self, param: Tensor, state: Mapping[str, Any]) -> str:
         """What is wrong with `state`, read from a state dict, for `param`; '' if nothing is."""
-        raise NotImplementedError(f"{type(self).__name__}: _check_state must be defined by the class")
+        return ""
 
     def _step(self) -> None:
         """Change every parameter that has a gradient, once."""
-        raise NotImplementedError(f"{type(self).__name__}: _step must be defined by the class")
+        raise NotImplementedError(f"{type(self).__name__}: step must be defined by the class")
 
     def _state_replaced(self) -> None:
         """Called when state and groups were exchanged: a subclass drops what it had derived from them."""
@@ -181,8 +181,6 @@ class Optimizer:
                 f"{name}: params must be a Tensor or an iterable of Tensors; got {type(given).__name__}"
             )
         params = list(given)
-        if not params:
-            raise ArgumentError(f"{name}: params must hold at least one parameter; got none")
         names = [each[0] for each in params if isinstance(each, tuple) and len(each) == 2]
         if names:
             if len(names) < len(params) or not all(isinstance(each, str) for each in names):
@@ -206,7 +204,8 @@ class Optimizer:
         new = {**self.defaults, **group, "params": params}
         if names:
             new["param_names"] = names
-        if self.param_groups and ("param_names" in new) != ("param_names" in self.param_groups[0]):
+        others = [each for each in self.param_groups if each["params"]]
+        if params and others and ("param_names" in new) != ("param_names" in others[0]):
             raise ArgumentError(
                 f"{name}: groups must have names for all parameters or for none; got both kinds"
             )
