@@ -11,7 +11,6 @@ same seed gives other random numbers; a loader's workers are threads.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import re
 from pathlib import Path
@@ -33,20 +32,6 @@ IMPORTS = {
         "from tinynet.data import DataLoader, TensorDataset"
     ),
 }
-# What the script needs and tinynet does not have yet; with nothing here, nothing is skipped.
-MISSING = [
-    name
-    for name, there in {
-        "flatten": hasattr(tn, "flatten"),
-        "nn.functional.nll_loss": hasattr(tn.nn.functional, "nll_loss"),
-        "optim.lr_scheduler": importlib.util.find_spec("tinynet.optim.lr_scheduler") is not None,
-        "Tensor.div": hasattr(tn.Tensor, "div"),
-        "Tensor.eq": hasattr(tn.Tensor, "eq"),
-        "Tensor.view_as": hasattr(tn.Tensor, "view_as"),
-    }.items()
-    if not there
-]
-complete = pytest.mark.skipif(bool(MISSING), reason=f"to come: {', '.join(MISSING)}")
 OPTIONS = ["--epochs", "6", "--batch-size", "32", "--hidden", "64", "--no-cuda", "--log-interval", "20"]
 
 
@@ -105,7 +90,6 @@ def test_every_import_of_torch_is_replaced_and_nothing_else():
     assert others == ["from __future__ import annotations", "import argparse", "import numpy as np"]
 
 
-@complete
 def test_it_learns(digits, tmp_path):
     saved = tmp_path / "mnist.safetensors"
     module = load_script(IMPORTS)
@@ -121,7 +105,6 @@ def test_it_learns(digits, tmp_path):
     assert accuracies(printed.getvalue().splitlines()) == accuracies(lines)[-1:]
 
 
-@complete
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_it_gives_the_same_numbers_again(digits, workers):
     module = load_script(IMPORTS)
@@ -129,13 +112,11 @@ def test_it_gives_the_same_numbers_again(digits, workers):
     assert run(module, digits, "--epochs", "1", "--num-workers", workers) == first
 
 
-@complete
 def test_dry_run(digits):
     lines = run(load_script(IMPORTS), digits, "--dry-run", "--epochs", "2")
     assert [line.split()[2] for line in lines if line.startswith("Train")] == ["1", "2"]
 
 
-@complete
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore")
 def test_it_does_what_pytorch_does(digits):
