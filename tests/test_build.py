@@ -40,6 +40,7 @@ LAYERS = [
         "tinynet.elementwise",
         "tinynet.gradcheck",
         "tinynet.products",
+        "tinynet.queries",
         "tinynet.reductions",
         "tinynet.shapes",
     ],

@@ -90,6 +90,11 @@ def properties() -> None:
     n = x.size(0)
     n = x.dim() + x.ndim + len(x) + len(shape) + x._version
     dtype: np.dtype[Any] = x.dtype
+    tn.bincount(tn.tensor([1]), None, minlength=3)
+    t = tn.nonzero(tn.ones(2)) + tn.unique(tn.ones(2), sorted=True)
+    several: list[tn.Tensor | tuple[tn.Tensor, ...]] = []
+    several += [tn.nonzero(tn.ones(2), as_tuple=True), tn.unique(tn.ones(2), return_counts=True)]
+    b = tn.is_tensor(x)
     b = x.requires_grad and x.is_leaf and dtype == tn.float32
     x.requires_grad = True
     node: Node | None = (x * 2.0).grad_fn

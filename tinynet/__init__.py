@@ -113,6 +113,7 @@ from tinynet.nn.functional import log_softmax, softmax
 from tinynet.ops.memory import empty_cache, memory_stats, reset_peak
 from tinynet.ops.threads import get_num_threads, set_num_threads
 from tinynet.products import bmm, dot, matmul, mm, outer
+from tinynet.queries import bincount, is_tensor, nonzero, unique
 from tinynet.random import Generator, default_generator, manual_seed
 from tinynet.reductions import (
     all,
@@ -192,6 +193,7 @@ __all__ = [
     "asarray",
     "autograd",
     "bernoulli",
+    "bincount",
     "bitwise_and",
     "bitwise_not",
     "bitwise_or",
@@ -250,6 +252,7 @@ __all__ = [
     "int64",
     "io",
     "is_grad_enabled",
+    "is_tensor",
     "isclose",
     "isfinite",
     "isinf",
@@ -287,6 +290,7 @@ __all__ = [
     "neg",
     "nn",
     "no_grad",
+    "nonzero",
     "norm",
     "normal",
     "ones",
@@ -339,6 +343,7 @@ __all__ = [
     "uint8",
     "unbind",
     "unflatten",
+    "unique",
     "unsqueeze",
     "var",
     "where",
