@@ -162,3 +162,26 @@ def test_arguments_are_those_of_pytorch() -> None:
     ):
         assert arguments(getattr(our_data, name)) == arguments(getattr(torch_data, name)), name
     assert list(arguments(our_data.random_split)) == list(arguments(torch_data.random_split))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batch_rng_after_a_loop_over_another_loader(workers):
+    """A data set that uses a loader goes on within its own batch."""
+
+    class Outer(Dataset):
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            for _ in DataLoader([1.0, 2.0], transform=lambda x: x) if self.inner else ():
+                pass
+            return float(tinynet.data.batch_rng().random())
+
+    alone, around = (
+        [batch.tolist() for batch in DataLoader(Outer(inner), 2, num_workers=workers, seed=1)]
+        for inner in (False, True)
+    )
+    assert alone == around

@@ -533,3 +533,11 @@ def test_repr_with_several_extra_lines():
             return "one\ntwo"
 
     assert repr(Talkative()) == "Talkative(\n  one\n  two\n  (act): ReLU(inplace=True)\n)"
+
+
+def test_a_state_dict_may_hold_the_modules_own_tensors_in_other_places():
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    first, second = (layer.weight.tolist() for layer in model)
+    state = model.state_dict()
+    model.load_state_dict({"0.weight": state["1.weight"], "1.weight": state["0.weight"]})
+    assert [layer.weight.tolist() for layer in model] == [second, first]

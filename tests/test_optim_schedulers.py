@@ -464,3 +464,13 @@ def test_a_cycle_ends():
         ArgumentError, match=r"OneCycleLR.step: at most total_steps=3 steps can be made; got step 4"
     ):
         scheduler.step()
+
+
+def test_plateau_leaves_out_changes_that_are_not_larger_than_eps():
+    optimizer = tn.optim.SGD([tn.ones(1, requires_grad=True)], lr=1.0)
+    scheduler = tn.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, eps=0.125)
+    rates = []
+    for _ in range(5):
+        scheduler.step(1.0)
+        rates += scheduler.get_last_lr()
+    assert rates == [1.0, 0.5, 0.25, 0.25, 0.25]  # 0.25 to 0.125 would be a change of eps
