@@ -6,7 +6,6 @@ from tinynet._graph import Op
 class LabelLoss(Op):
     def __init__(self, ignore_index: int = -100, reduction: str = "mean") -> None: ...
 
-@disjoint_base
 class CrossEntropy(LabelLoss):
     def __init__(
         self, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
