@@ -9,7 +9,7 @@ import numpy as np
 from tinynet import _check
 from tinynet._tensor import Tensor, from_numpy
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
-from tinynet.shapes import tensor_argument
+from tinynet.shapes.arguments import tensor_argument
 
 
 def is_tensor(obj: object) -> bool:
