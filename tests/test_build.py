@@ -46,7 +46,7 @@ LAYERS = [
     ],
     ["tinynet.autograd"],
     ["tinynet.nn"],
-    ["tinynet.optim", "tinynet.data", "tinynet.io", "tinynet.models"],
+    ["tinynet.optim", "tinynet.data", "tinynet.io", "tinynet.models", "tinynet.utils"],
     ["tinynet.bn", "tinynet.convex"],
     ["tinynet.experiments"],
     ["tinynet", "tinynet._config"],  # the door of the package and what it shows

@@ -103,3 +103,20 @@ def test_new_tensors():
                 getattr(x, name)(size)
     with pytest.raises(NotImplementedError, match="new_tensor: device must be"):
         x.new_tensor([1], device="cuda")
+
+
+def test_softmax_and_ravel_as_methods():
+    x = tn.tensor([[1.0, 2.0], [3.0, 5.0]], requires_grad=True)
+    assert x.softmax(1).tolist() == tn.nn.functional.softmax(x, 1).tolist()
+    assert x.log_softmax(-2).tolist() == tn.nn.functional.log_softmax(x, 0).tolist()
+    assert x.ravel().tolist() == [1.0, 2.0, 3.0, 5.0]
+    x.ravel()[3].backward()
+    assert x.grad.tolist() == [[0.0, 0.0], [0.0, 1.0]]
+
+
+def test_utils_data_is_data():
+    import tinynet.utils.data as other
+
+    assert other.DataLoader is tn.data.DataLoader
+    assert tn.utils.data is other
+    assert set(other.__all__) == set(tn.data.__all__)

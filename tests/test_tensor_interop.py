@@ -89,7 +89,9 @@ def test_dlpack_refuses():
 def test_format_of_a_scalar():
     t = tn.tensor(0.125)
     assert f"{t:.2f}|{t:8.3f}|{tn.tensor(7):04d}" == "0.12|   0.125|0007"
-    assert f"{t}" == "tensor(0.125)"
+    assert f"{t} {tn.tensor(3)}" == "0.125 3"
+    assert f"{tn.ones(1)}" == "tensor([1.])"
+    assert f"{tn.nn.Parameter(t)}".startswith("Parameter")
     with pytest.raises(TypeError):
         f"{tn.ones(2):.2f}"
 

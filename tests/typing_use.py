@@ -208,7 +208,8 @@ def reductions_and_shapes() -> None:
     pair = x.min(dim=1, keepdim=True)
     pair = x.max(axis=-1)
     t = x.argmax() + x.argmin(1, keepdim=True)
-    t = x.reshape(6, -1).reshape((2, 3, 4)).view(4, 6).view([24]).flatten().unsqueeze(0).squeeze().squeeze(0)
+    t = x.reshape(6, -1).reshape((2, 3, 4)).view(4, 6).view([24]).ravel().flatten()
+    t = t.unsqueeze(0).squeeze().squeeze(0)
     t = (
         x.permute(2, 0, 1)
         .permute((0, 1, 2))
@@ -271,6 +272,8 @@ def more_reductions() -> None:
         x.var(0, False, True)
         + x.std((0, 1), correction=0)
         + x.logsumexp(1, True)
+        + x.softmax(1)
+        + x.log_softmax(1)
         + x.norm(2, 0)
         + x.norm("fro", axis=0)
     )

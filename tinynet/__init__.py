@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as _np
 
-from tinynet import autograd, bn, cuda, data, errors, io, models, nn, optim
+from tinynet import autograd, bn, cuda, data, errors, io, models, nn, optim, utils
 from tinynet._config import show_config
 from tinynet._tensor import (
     Tensor,
@@ -345,6 +345,7 @@ __all__ = [
     "unflatten",
     "unique",
     "unsqueeze",
+    "utils",
     "var",
     "where",
     "zeros",

@@ -99,6 +99,10 @@ cdef class Forms(Operators):
         """`view` in the shape of another tensor, `other`."""
         return self.view(other.shape)
 
+    def ravel(self):
+        """All elements along one axis, a view where possible."""
+        return self.reshape(-1)
+
     def flatten(self, start_dim=0, end_dim=-1):
         """The axes from `start_dim` to `end_dim` as one."""
         shape = self.shape or (1,)

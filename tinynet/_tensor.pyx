@@ -21,6 +21,8 @@ from tinynet._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_
 from tinynet._variable import apply, arrays_of, as_dtype, empty, from_dlpack, from_numpy, grads_of, tensor
 from tinynet.errors import ArgumentError, ShapeError
 from tinynet.ops import arithmetic, indexing, reduction
+from tinynet.ops.softmax import LogSoftmax
+from tinynet.ops.softmax_output import Softmax
 
 import_array()
 
@@ -353,6 +355,14 @@ cdef class Tensor(Forms):
     def argmin(self, dim=None, keepdim=False, *, axis=None):
         """The index of the first smallest element (of the flattened tensor without `dim`), int64."""
         return arg_extremum(self, over("argmin", dim, axis), keepdim, np.argmin, "argmin")
+
+    def softmax(self, dim):
+        """exp(x) / (sum of exp(x) along `dim`); see `nn.functional.softmax`."""
+        return run(Softmax(dim), (self,))
+
+    def log_softmax(self, dim):
+        """x - log(sum of exp(x) along `dim`); see `nn.functional.log_softmax`."""
+        return run(LogSoftmax(dim), (self,))
 
     def logsumexp(self, dim=None, keepdim=False, *, axis=None):
         """log sum exp(x) over `dim`, without overflow; integers become float32."""

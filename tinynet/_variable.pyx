@@ -316,7 +316,9 @@ cdef class Variable:
         return bool((<object>values(self) == (values(<Variable>element) if isinstance(element, Variable) else element)).any())
 
     def __format__(self, spec):
-        return format(self.item(), spec) if self.ndim == 0 and spec else object.__format__(self, spec)
+        if self.ndim == 0 and (spec or type(self) is tensor_class):
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
 
     def __repr__(self):
         text = np.array2string(values(self), separator=", ", prefix="tensor(")
