@@ -231,4 +231,4 @@ cdef class LayerNorm(Op):
         for i in range(1, ranges):
             for j in range(2 * c if px != NULL else c):
                 psums[j] += psums[2 * i * c + j]
-        return sums[:2]
+        return sums if ranges == 1 else sums[:2]

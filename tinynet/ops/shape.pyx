@@ -121,6 +121,17 @@ cdef class BroadcastTo(Op):
         return (unbroadcast(gy, self.x),)
 
 
+cdef bint fit_along(ndarray a, ndarray b, int axis) noexcept:
+    """Whether the shapes of a and b are the same but for one axis, at most."""
+    cdef int d
+    if PyArray_NDIM(a) != PyArray_NDIM(b):
+        return False
+    for d in range(PyArray_NDIM(a)):
+        if d != axis and PyArray_DIMS(a)[d] != PyArray_DIMS(b)[d]:
+            return False
+    return True
+
+
 cdef class Cat(Op):
     """y = the inputs one after the other along `dim`.  The gradient of each is its slice of gy, a view.
 
@@ -137,7 +148,7 @@ cdef class Cat(Op):
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray first, x
-        cdef int d, i
+        cdef int i
         self.empty = [adds_nothing(x) for x in inputs]
         if not inputs:
             raise ArgumentError("cat: tensors must hold at least one tensor; got none")
@@ -154,11 +165,12 @@ cdef class Cat(Op):
         cdef list parts = []
         for i in range(len(inputs)):
             x = inputs[i]
-            check_same_dtype("cat", "tensors[0]", inputs[0], f"tensors[{i}]", x)
+            if PyArray_TYPE(x) != PyArray_TYPE(first):
+                check_same_dtype("cat", "tensors[0]", inputs[0], f"tensors[{i}]", x)
             if adds_nothing(x):
                 self.ends.append(self.ends[-1])
                 continue
-            if PyArray_NDIM(x) != nd or any([PyArray_DIMS(x)[d] != PyArray_DIMS(first)[d] for d in range(nd) if d != self.axis]):
+            if not fit_along(x, first, self.axis):
                 raise ShapeError(f"cat: tensors must have equal shapes but for dim {self.axis}; "
                                  f"got {shape_of(first)} and {shape_of(x)} (tensors[{i}])")
             parts.append(x)
@@ -169,7 +181,7 @@ cdef class Cat(Op):
             shape[self.axis] = self.ends[-1]
             y = new_shaped(first, shape)
         if parts:
-            np.concatenate(parts, axis=self.axis, out=y)
+            np.concatenate(parts, self.axis, y)
         return y
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):

@@ -326,7 +326,8 @@ def softmax(input: Tensor, dim: int | None = None, *, dtype: None = None) -> Ten
 
 
 def _dim(op: str, dim: int | None, dtype: None) -> int:
-    _check.refuse(op, dtype=(dtype, (None,)))
+    if dtype is not None:
+        _check.refuse(op, dtype=(dtype, (None,)))
     if dim is None:
         raise NotImplementedError(f"{op}: dim must be an int; its implicit choice is not supported; got None")
     return dim

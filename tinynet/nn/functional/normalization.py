@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinynet._tensor import Tensor, apply
-from tinynet.errors import ArgumentError, DTypeError
+from tinynet.errors import ArgumentError, DTypeError, GraphError
 from tinynet.ops.layer_norm import LayerNorm
 from tinynet.ops.normalization import BatchNorm
 
@@ -61,9 +61,12 @@ def _statistics(name: str, buffer: Tensor | None) -> np.ndarray[Any, Any] | None
         return None
     if not isinstance(buffer, Tensor):
         raise DTypeError(f"batch_norm: {name} must be a Tensor or None; got {type(buffer).__name__}")
-    if buffer.requires_grad:
-        raise ArgumentError(f"batch_norm: {name} must not require a gradient; got a tensor that does")
-    return buffer.numpy()
+    try:
+        return buffer.numpy()
+    except GraphError:
+        raise ArgumentError(
+            f"batch_norm: {name} must not require a gradient; got a tensor that does"
+        ) from None
 
 
 def layer_norm(
