@@ -287,3 +287,19 @@ def test_matmul_agrees_with_numpy(m, k, n, dtype, data):
     a = data.draw(hnp.arrays(dtype, (m, k), elements=st.integers(-9, 9)))
     b = data.draw(hnp.arrays(dtype, (k, n), elements=st.integers(-9, 9)))
     np.testing.assert_array_equal((tn.tensor(a) @ tn.tensor(b)).numpy(), a @ b)
+
+
+@pytest.mark.parametrize("width", [7, 8, 9, 100, 9000])
+@pytest.mark.parametrize("op", [operator.add, operator.sub, operator.mul, operator.truediv])
+def test_a_row_meets_every_row(op, width, threads, rng):
+    """NumPy's bits, on either side, with leading axes of size 1, and where it lies in what is written."""
+    a = rng.standard_normal((3, 5, width)).astype(np.float32)
+    row = rng.standard_normal(width).astype(np.float32)
+    for b in (row, row.reshape(1, 1, width), rng.standard_normal((5, width)).astype(np.float32)):
+        x, y = tn.from_numpy(a), tn.from_numpy(b)
+        assert op(x, y).numpy().tobytes() == op(a, b).tobytes()
+        assert op(y, x).numpy().tobytes() == op(b, a).tobytes()
+    name = {"truediv": "div"}.get(op.__name__, op.__name__) + "_"
+    own = a.copy()
+    getattr(tn.from_numpy(own), name)(tn.from_numpy(own)[1, 2])
+    assert own.tobytes() == op(a, a[1, 2]).tobytes()

@@ -3,15 +3,15 @@
 The result takes the order of axes of its largest operand.  An operand that was broadcast receives the sum of the gradient
 over the axes along which it was repeated (`unbroadcast`).
 
-float32 + - * / of two arrays of one layout, or of an array and one number, runs the C kernels over pieces of 8192 elements
-(`combined`), forwards and backwards; the rest is NumPy's.  Both round as IEEE 754 has it, subnormal numbers included, so an
-element has the same bits in any layout.  Overflow and division by zero give inf or nan, silently: C says nothing, NumPy is
-kept `quiet` in the forwards, and the sweep is quiet around all backwards.
+float32 + - * / of two arrays of one layout, or of an array and one number or one row, runs the C kernels over pieces of 8192
+elements (`combined`), forwards and backwards; the rest is NumPy's.  Both round as IEEE 754 has it, subnormal numbers included,
+so an element has the same bits in any layout.  Overflow and division by zero give inf or nan, silently: C says nothing, NumPy
+is kept `quiet` in the forwards, and the sweep is quiet around all backwards.
 """
 
 from cython.parallel cimport prange
 from numpy cimport (
-    NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE,
+    NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ISCARRAY_RO, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE,
     import_array, ndarray, npy_intp,
 )
 
@@ -81,6 +81,46 @@ cdef int step(ndarray x, ndarray y) noexcept:
     return 0 if n == 1 else 1
 
 
+cdef bint repeats(ndarray x, ndarray y) noexcept:
+    """Whether x, apart from y in memory, is one row of at least 8 elements that meets every row of y; both in C order."""
+    cdef int extra = PyArray_NDIM(y) - PyArray_NDIM(x), d, first = 0
+    cdef const float* px = <const float*>PyArray_DATA(x)
+    cdef const float* py = <const float*>PyArray_DATA(y)
+    if extra < 0 or PyArray_SIZE(x) < 8 or not PyArray_ISCARRAY_RO(x) or not PyArray_ISCARRAY_RO(y):
+        return False
+    while PyArray_DIMS(x)[first] == 1:
+        first += 1
+    for d in range(first, PyArray_NDIM(x)):
+        if PyArray_DIMS(x)[d] != PyArray_DIMS(y)[d + extra]:
+            return False
+    return px + PyArray_SIZE(x) <= py or py + PyArray_SIZE(y) <= px
+
+
+cdef void rows_piece(combine_t f, float* y, const float* a, const float* b, Py_ssize_t rows, Py_ssize_t c, bint repeat_a,
+                     bint repeat_b, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
+    """y = f(a, b) in `step` rows of c elements; one of a and b is a single row."""
+    cdef Py_ssize_t k
+    for k in range(i * step, min((i + 1) * step, rows)):
+        f(y + k * c, a if repeat_a else a + k * c, b if repeat_b else b + k * c, c, 1, 1)
+
+
+cdef void combine_rows(combine_t f, ndarray y, ndarray a, ndarray b, bint repeat_a) noexcept:
+    """y = f(a, b) where a (or b) is one row that meets every row of y."""
+    cdef float* py = <float*>PyArray_DATA(y)
+    cdef const float* pa = <const float*>PyArray_DATA(a)
+    cdef const float* pb = <const float*>PyArray_DATA(b)
+    cdef Py_ssize_t c = PyArray_SIZE(a) if repeat_a else PyArray_SIZE(b), rows = PyArray_SIZE(y) // c, i
+    cdef Py_ssize_t step = max(PIECE // c, 1), pieces = (rows + step - 1) // step
+    cdef int threads = team(<double>rows * c * 10, pieces)
+    if threads == 1:
+        with nogil:
+            for i in range(pieces):
+                rows_piece(f, py, pa, pb, rows, c, repeat_a, not repeat_a, step, i)
+    else:
+        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
+            rows_piece(f, py, pa, pb, rows, c, repeat_a, not repeat_a, step, i)
+
+
 cdef bint combine(combine_t f, ndarray y, ndarray a, ndarray b) noexcept:
     """y = f(a, b) by a kernel: False, and nothing done, where dtype or layout do not allow it."""
     cdef float* py = <float*>PyArray_DATA(y)
@@ -91,6 +131,9 @@ cdef bint combine(combine_t f, ndarray y, ndarray a, ndarray b) noexcept:
     if PyArray_TYPE(y) != NPY_FLOAT or PyArray_TYPE(a) != NPY_FLOAT or PyArray_TYPE(b) != NPY_FLOAT or not is_dense(y):
         return False
     da, db = step(a, y), step(b, y)
+    if (da == 1 and db < 0 and repeats(b, y)) or (db == 1 and da < 0 and repeats(a, y)):
+        combine_rows(f, y, a, b, da < 0)
+        return True
     if da < 0 or db < 0 or (da == 0 and db == 0 and n != 1):
         return False
     if da == 0 and db == 0:
