@@ -69,12 +69,12 @@ static void elu_forward_f32(float *y, const float *x, ptrdiff_t n, const float *
     });
 }
 
-static void elu_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n, const float *p) {
+static void elu_backward_f32(float *gx, const float *gy, const float *x, ptrdiff_t n, const float *p) {
     const float alpha = p[0];
     MAP(n, {
-        vf v = load_n(y + i, m);
+        vf v = load_n(x + i, m);
         vf g = load_n(gy + i, m);
-        store_n(gx + i, choose(v > 0.0f, g, g * (v + alpha)), m);
+        store_n(gx + i, choose(v > 0.0f, g, g * (alpha * exp_v(v))), m);
     });
 }
 

@@ -68,8 +68,8 @@ static void elu_forward_f32(float *y, const float *x, ptrdiff_t n, const float *
     for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] > 0.0f ? x[i] : p[0] * expm1f(x[i]);
 }
 
-static void elu_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n, const float *p) {
-    for (ptrdiff_t i = 0; i < n; i++) gx[i] = y[i] > 0.0f ? gy[i] : gy[i] * (y[i] + p[0]);
+static void elu_backward_f32(float *gx, const float *gy, const float *x, ptrdiff_t n, const float *p) {
+    for (ptrdiff_t i = 0; i < n; i++) gx[i] = x[i] > 0.0f ? gy[i] : gy[i] * (p[0] * expf(x[i]));
 }
 
 static void hardtanh_forward_f32(float *y, const float *x, ptrdiff_t n, const float *p) {

@@ -59,11 +59,11 @@ typedef struct tn_kernels {
     void (*leaky_relu_forward_f32)(float *y, const float *x, ptrdiff_t n, const float *p);
     /* gx = gy where v > 0, else slope gy; v is x, or y if slope >= 0; where v is NaN, slope gy */
     void (*leaky_relu_backward_f32)(float *gx, const float *gy, const float *v, ptrdiff_t n, const float *p);
-    /* y = x where x > 0, else alpha (exp(x) - 1); p = {alpha}, alpha >= 0.  At most 1 unit in the last place (all these errors: tests/test_kernels.py, where
-     * |y| >= 1e-36; smaller results may be 0). */
+    /* y = x where x > 0, else alpha (exp(x) - 1); p = {alpha}, alpha >= 0.  At most 1 unit in the last place (all these
+     * errors: tests/test_kernels.py, where |y| >= 1e-36; smaller results may be 0). */
     void (*elu_forward_f32)(float *y, const float *x, ptrdiff_t n, const float *p);
-    /* gx = gy where y > 0, else gy (y + alpha) */
-    void (*elu_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t n, const float *p);
+    /* gx = gy where x > 0, else gy alpha exp(x) */
+    void (*elu_backward_f32)(float *gx, const float *gy, const float *x, ptrdiff_t n, const float *p);
     /* y = x within [low, high], else the nearer end; NaN stays NaN; p = {low, high} */
     void (*hardtanh_forward_f32)(float *y, const float *x, ptrdiff_t n, const float *p);
     /* gx = gy where low < y < high, else 0 (so the slope at the ends, and at NaN, is 0) */

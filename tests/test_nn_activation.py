@@ -210,19 +210,27 @@ def test_inplace_leaves_what_another_op_has_saved(name: str) -> None:
 
 def test_what_is_saved() -> None:
     """The output where the gradient is a function of it: the input may then be overwritten."""
-    for name in ("leaky_relu", "elu", "hardtanh", "relu6", "logsigmoid"):
+    for name in ("leaky_relu", "hardtanh", "relu6", "logsigmoid"):
         x = tn.tensor([-0.5, 0.25, 0.75]).requires_grad_()
         h = x * 1.0
         y = getattr(F, name)(h)
         h.zero_()
         y.sum().backward()
-    for function in (F.gelu, F.silu, F.softplus, lambda t: F.leaky_relu(t, -0.1)):
+    for function in (F.elu, F.gelu, F.silu, F.softplus, lambda t: F.leaky_relu(t, -0.1)):
         x = tn.tensor([-0.5, 0.25, 0.75]).requires_grad_()
         h = x * 1.0
         y = function(h)
         h.zero_()
         with pytest.raises(GraphError, match="changed in place after its forward"):
             y.sum().backward()
+
+
+@each_dtype
+def test_the_slope_of_elu_far_out(dtype: type) -> None:
+    """alpha exp(x), also where y + alpha has lost all of its digits."""
+    x = np.linspace(-80.0, -1e-3, 500).astype(dtype)
+    slope = gradient(lambda t: F.elu(t, 1.5), x, dtype)
+    np.testing.assert_allclose(slope, 1.5 * np.exp(x.astype(np.float64)), rtol=4 * np.finfo(dtype).eps)
 
 
 # ---- softmax ---------------------------------------------------------------------------------------------

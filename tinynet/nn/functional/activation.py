@@ -130,7 +130,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> tn.nn.functional.elu(tn.tensor([-100.0, 2.0]))
     tensor([-1.,  2.])
     """
-    return _run(ELU(alpha), input, inplace)
+    return _run(ELU(alpha), input, inplace, saves_input=True)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
