@@ -33,6 +33,9 @@ from tinynet.errors import ArgumentError, ShapeError
 
 import_array()
 
+cdef enum:
+    SMALL = 512
+
 
 cdef void forward_piece(float* y, float* stats, const float* x, const float* w, const float* b, Py_ssize_t rows, Py_ssize_t c,
                         Py_ssize_t step, double eps, Py_ssize_t i) noexcept nogil:
@@ -209,10 +212,13 @@ cdef class LayerNorm(Op):
         cdef npy_intp[2] shape
         shape[0], shape[1] = 2 * ranges, c
         cdef ndarray sums = new_array(2, shape, NPY_DOUBLE) if want_sums else None
-        cdef ndarray parts = new_array(2, shape, NPY_FLOAT) if want_sums else None
+        cdef float[SMALL] small                  # a tiny layer needs no array for its scratch
+        cdef ndarray parts = new_array(2, shape, NPY_FLOAT) if want_sums and 2 * ranges * c > SMALL else None
         cdef ndarray weight = vector_or(gamma, 1.0, c, NPY_FLOAT)
         cdef double* psums = <double*>PyArray_DATA(sums) if want_sums else NULL
-        cdef float* ppart = <float*>PyArray_DATA(parts) if want_sums else NULL
+        cdef float* ppart = NULL
+        if want_sums:
+            ppart = <float*>PyArray_DATA(parts) if parts is not None else &small[0]
         cdef float* pgx = <float*>PyArray_DATA(gx) if gx is not None else NULL
         cdef const float* pg = <const float*>PyArray_DATA(g)
         cdef const float* px = <const float*>PyArray_DATA(x) if x is not None else NULL
