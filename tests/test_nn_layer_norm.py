@@ -128,6 +128,7 @@ def test_layer_norm_saves_what_a_gradient_needs(wanted: tuple[bool, ...], rng: n
         if not wanted[i] and not needed:
             t.zero_()
     y.sum().backward()
+    assert tuple(t.grad is not None for t in tensors) == wanted
 
 
 def test_layer_norm_state() -> None:

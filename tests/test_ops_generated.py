@@ -22,7 +22,9 @@ def shapes_of(draw: st.DrawFn, case: Case) -> Shapes:
     """The shapes of the inputs of one call."""
     shapes = draw(st.sampled_from(case.shapes))
     extents = sorted({n for shape in shapes for n in shape if n > 1})
-    new = {n: n if case.fixed else draw(st.integers(3, 11), label=f"in place of {n}") for n in extents}
+    new = {
+        n: n if case.fixed else draw(st.integers(case.least, 11), label=f"in place of {n}") for n in extents
+    }
     return tuple(tuple(new.get(n, n) for n in shape) for shape in shapes)
 
 

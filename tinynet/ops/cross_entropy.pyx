@@ -181,13 +181,17 @@ cdef class LabelLoss(Op):
         return losses
 
     cdef ndarray reduce(self, ndarray losses, ndarray target, ndarray weight):
-        """The sum of the losses, or their weighted mean, as a scalar; summed in double in order."""
+        """The sum of the losses, or their weighted mean, as a scalar; summed in double."""
         cdef ndarray y = new_array(0, NULL, PyArray_TYPE(losses))
         cdef double total = 0.0
         cdef Py_ssize_t i, n = PyArray_DIMS(losses)[0]
         cdef bint single = PyArray_TYPE(losses) == NPY_FLOAT
-        for i in range(n):
-            total += (<float*>PyArray_DATA(losses))[i] if single else (<double*>PyArray_DATA(losses))[i]
+        if single:
+            for i in range(n):
+                total += (<float*>PyArray_DATA(losses))[i]
+        else:
+            with quiet():
+                total = np.add.reduce(losses)    # pairwise: the error grows with log n
         if self.reduction == "mean":
             if weight is not None:
                 counted = target != self.ignore
