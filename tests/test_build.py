@@ -25,7 +25,7 @@ PACKAGE = Path(tinynet.__file__).parent
 # package of that name too; the longest name that fits counts.
 LAYERS = [
     ["tinynet.errors", "tinynet._version", "tinynet._check", "tinynet.cuda"],
-    [f"tinynet.ops.{name}" for name in ("blas", "checks", "kernels", "memory", "threads")],
+    [f"tinynet.ops.{name}" for name in ("blas", "checks", "kernels", "layout", "memory", "threads")],
     ["tinynet._graph", "tinynet._grad_mode", "tinynet._hooks", "tinynet.random"],
     ["tinynet.ops"],
     ["tinynet._variable"],
@@ -210,7 +210,7 @@ def test_every_compiled_module_is_installed() -> None:
 def test_installed_size() -> None:
     suffixes = (".py", ".pyi", ".so")
     size = sum(f.stat().st_size for f in PACKAGE.rglob("*") if f.suffix in suffixes)
-    assert size <= 5_000_000, f"{size / 1e6:.1f} MB"
+    assert size <= 6_500_000, f"{size / 1e6:.1f} MB"
 
 
 def run_python(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,8 @@ cdef class Block:
     cdef bint has_view              # an op made a view of it: a recorded write in place would falsify it
 
 
+cdef size_t size_of(int dtype) except 0
+cdef ndarray new_strided(int nd, npy_intp* shape, npy_intp* strides, int dtype)
 cdef ndarray new_array(int nd, npy_intp* shape, int dtype)
 cdef ndarray outline(ndarray x)
 cdef ndarray repeated(ndarray x, tuple shape, tuple strides)
