@@ -18,9 +18,11 @@ from benchmarks.report import BenchmarkError, Options, Result
 # Name: what is measured.  The module of the same name has `run(options) -> Result`.
 BENCHMARKS = {
     "mnist_mlp": "one training step beside PyTorch's best mode; import time, size, memory",
+    "bn_inception_small": "one training step of the downscaled BN-Inception beside PyTorch; memory",
     "mnist_parts": "what that step spends its time on: kernels, graph, optimiser",
     "overhead": "cost per node, module call, optimiser step and batch, on tiny tensors",
     "activations": "activations and layer normalisation, forward and backward, beside PyTorch",
+    "convolution": "single convolutions beside PyTorch's: forward and both gradients",
     "gemm": "matrix products by packed panels and by OpenBLAS: where they cross",
     "optimizers": "a step of each optimiser beside PyTorch's",
     "serial_work": "where a second thread starts to pay",
@@ -51,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure tinynet, beside PyTorch where that is installed.",
-        epilog="benchmarks:\n" + "\n".join(f"  {name:<12} {text}" for name, text in BENCHMARKS.items()),
+        epilog="benchmarks:\n" + "\n".join(f"  {name:<19} {text}" for name, text in BENCHMARKS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("names", nargs="*", metavar="NAME", help="what to run; default: everything")

@@ -61,6 +61,14 @@ def peak_memory(library: str, threads: int = 1) -> int:
     return int(fresh("-m", "benchmarks.footprint", library, threads=threads))
 
 
+def peak_of_this_process() -> int:
+    """Peak resident bytes (VmHWM) so far; Linux only."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise BenchmarkError("/proc/self/status has no VmHWM")
+
+
 def fresh(*arguments: str, threads: int = 1) -> str:
     """Run Python with these arguments; what it printed.  It finds this tinynet and these benchmarks."""
     import tinynet
@@ -137,9 +145,7 @@ def main(library: str) -> None:
         trainer = networks.torch_trainer() if library == "torch" else networks.tinynet_trainer()
         for _ in range(5):
             trainer.step()
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            print(int(line.split()[1]) * 1024)
+    print(peak_of_this_process())
 
 
 if __name__ == "__main__":
