@@ -36,7 +36,7 @@ from tinynet.nn.loss import (
     SmoothL1Loss,
 )
 from tinynet.nn.module import Module
-from tinynet.nn.normalization import BatchNorm1d, LayerNorm
+from tinynet.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
 from tinynet.nn.parameter import Parameter
 from tinynet.nn.parameter_container import ParameterDict, ParameterList
 
@@ -46,6 +46,7 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
+    "BatchNorm2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",

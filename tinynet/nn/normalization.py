@@ -184,6 +184,50 @@ class BatchNorm1d(_BatchNorm):
     _layouts = {2: "(N, {C})", 3: "(N, {C}, L)"}  # noqa: RUF012
 
 
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of images (N, C, H, W), with statistics per channel over N, H and W.
+
+    The effective batch of a channel has m = N H W values (section 3.2 of the paper): every position of a
+    feature map is normalised alike, which keeps the convolution before it a convolution.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels C, at least 1.
+    eps, momentum, affine, track_running_stats, device, dtype, bias
+        As for `BatchNorm1d`.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (C,), or None
+        gamma and beta.
+    running_mean, running_var : Tensor, shape (C,), or None
+        Running statistics; the variance is the unbiased one.
+    num_batches_tracked : Tensor, shape (), int64, or None
+        Number of training batches seen.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If an argument is not of its kind or range.
+    NotImplementedError
+        For another device.
+
+    References
+    ----------
+    S. Ioffe, C. Szegedy: Batch Normalization, 2015, section 3.2.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> images = tn.tensor([[[[1.0, 3.0]]], [[[1.0, 3.0]]]])  # (2, 1, 1, 2): mean 2, variance 1
+    >>> tn.nn.BatchNorm2d(1, eps=1e-12)(images).detach().flatten()
+    tensor([-1.,  1., -1.,  1.])
+    """
+
+    _layouts = {4: "(N, {C}, H, W)"}  # noqa: RUF012
+
+
 class LayerNorm(Module):
     """Layer normalisation over the last axes: ``y = gamma (x - mean) / sqrt(var + eps) + beta``.
 
