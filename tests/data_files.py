@@ -16,7 +16,7 @@ def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> bytes:
         raise AssertionError("the network was asked")
 
-    monkeypatch.setattr("tinynet.data.mnist.fetch", refuse)
+    monkeypatch.setattr("tinynet.data.published.fetch", refuse)
 
 
 def images_bytes(n: int = 3, rows: int = 28, columns: int = 28, magic: int = 0x803) -> bytes:

@@ -123,7 +123,7 @@ def test_fallback_after_a_failed_download(tmp_path: Path, monkeypatch: pytest.Mo
     def fail(*args: object) -> bytes:
         raise DownloadError("no network here")
 
-    monkeypatch.setattr("tinynet.data.mnist.fetch", fail)
+    monkeypatch.setattr("tinynet.data.published.fetch", fail)
     with pytest.warns(UserWarning, match="the download failed: no network here"):
         assert load("fashion-mnist", root=tmp_path).name == "digits"
 
@@ -137,7 +137,8 @@ def test_a_damaged_file_is_never_replaced(tmp_path: Path) -> None:
 
 def test_unknown_name() -> None:
     with pytest.raises(
-        ArgumentError, match="load: name must be one of 'mnist', 'fashion-mnist', 'digits'; got 'MNIST'"
+        ArgumentError,
+        match="load: name must be one of 'mnist', 'fashion-mnist', 'cifar-10', 'digits'; got 'MNIST'",
     ):
         load("MNIST")
 

@@ -15,7 +15,7 @@ from data_files import images_bytes, labels_bytes, no_data, put
 
 import tinynet
 from tinynet.data import MNIST, DataLoader, FashionMNIST, MissingDataError, idx, read_idx
-from tinynet.data.mnist import search_folders
+from tinynet.data.published import search_folders
 from tinynet.errors import ArgumentError, DataError, DTypeError
 
 REAL = os.environ.get("TINYNET_DATA")  # as the caller of pytest has set it

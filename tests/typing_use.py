@@ -501,6 +501,12 @@ def modules_and_training(folder: Path) -> None:
     t = nn.utils.parameters_to_vector(net.parameters())
     nn.utils.vector_to_parameters(t, net.parameters())
     digits: data.ImageDataset = data.Digits(train=False)
+    photos: data.ImageDataset = data.CIFAR10("data", False, lambda x: x.float(), str, download=False)
+    augment = data.Augment(4, 0.5, photos.mean, photos.std, size=(32, 32))
+    plain = data.Normalize(photos.mean, photos.std, padding=2)(photos.images)
+    for x, y in data.DataLoader(photos, 128, shuffle=True, transform=augment):
+        x.sum().item() + y[0].item()
+    words = data.DataLoader(photos, transform=lambda x, y: (data.sample_random(4), y))
     assert len(digits) > 0
 
 

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -112,25 +113,75 @@ class TensorDataset(ArrayDataset):
 
 
 class ImageDataset(ArrayDataset):
-    """Grey images of 28 x 28 pixels with labels 0..9.  A sample is (image, label), as Tensors.
+    """Images with labels.  A sample is (image, label): Tensors, or what the two transforms make of them.
+
+    `DataLoader` gives batches of bytes (B, H, W) or (B, C, H, W); with `Normalize` or `Augment` as its
+    `transform` they are float32 (B, C, H, W), channels last in memory, as convolutions want them.
+
+    Parameters
+    ----------
+    images : numpy.ndarray of shape (N, H, W) or (N, C, H, W), uint8
+        Grey images, or images of C channels.
+    labels : numpy.ndarray of shape (N,), int64
+        Which class each is of.
+    name : str
+        Of the data set; put it on every result.
+    classes : tuple of str
+        The names of the classes.
+    mean, std : tuple of float, default (0.0,) and (1.0,)
+        Of each channel, of pixels in [0, 1]: what to normalise by.
+    transform : callable, optional
+        Function of one image, a Tensor of uint8, for samples one by one.
+    target_transform : callable, optional
+        Function of one label, an int.
 
     Attributes
     ----------
-    images : numpy.ndarray of shape (N, 28, 28), uint8
-        0 is background, 255 full ink.
-    labels : numpy.ndarray of shape (N,), int64
-        0..9.
-    name : str
-        "mnist", "fashion-mnist" or "digits".
-    classes : tuple of str
-        The ten names of the classes.
+    images, labels, name, classes, mean, std, transform, target_transform
+        The parameters.
+
+    Raises
+    ------
+    DTypeError
+        If a transform is not callable.
     """
 
-    def __init__(self, images: Array, labels: Array, name: str, classes: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        images: Array,
+        labels: Array,
+        name: str,
+        classes: tuple[str, ...],
+        mean: tuple[float, ...] = (0.0,),
+        std: tuple[float, ...] = (1.0,),
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[int], Any] | None = None,
+    ) -> None:
+        for argument, function in {"transform": transform, "target_transform": target_transform}.items():
+            if function is not None and not callable(function):
+                raise DTypeError(
+                    f"{name}: {argument} must be callable or None; got {type(function).__name__}"
+                )
         super().__init__((images, labels), name)
         self.images, self.labels = self.arrays
         self.name = name
         self.classes = classes
+        self.mean, self.std = mean, std
+        self.transform, self.target_transform = transform, target_transform
+
+    def __getitem__(self, index: int | slice | list[int], /) -> tuple[Any, ...]:
+        """Return one sample, or several, as ArrayDataset does; the transforms are applied to one sample."""
+        image, label = super().__getitem__(index)
+        if label.ndim:
+            return image, label
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, label if self.target_transform is None else self.target_transform(int(label.item()))
+
+    def gatherer(self) -> Gather | None:
+        """`gather`, or None where samples are transformed one by one or a subclass makes them itself."""
+        plain = self.transform is None and self.target_transform is None
+        return self.gather if plain and type(self).__getitem__ is ImageDataset.__getitem__ else None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {len(self)} images)"
@@ -145,8 +196,8 @@ class ImageDataset(ArrayDataset):
 
         Returns
         -------
-        numpy.ndarray of shape (N, 784), float32
-            Pixels in [0, 1], or in {0, 1}.
+        numpy.ndarray of shape (N, D), float32
+            Pixels in [0, 1], or in {0, 1}; D of them (with C channels, C times as many): 784 for 28 x 28.
 
         Raises
         ------

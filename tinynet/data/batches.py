@@ -1,6 +1,8 @@
 """How one batch is made, in whatever thread: samples, `collate_fn`, `transform`, Tensors.
 
-`batch_rng` gives a transform its random numbers: a function of seed, epoch and the batch's number.
+`batch_rng` and `sample_random` give a transform its random numbers.  Those of the first are a function of
+seed, epoch and the batch's number; those of the second, of seed, epoch and the sample's index, so that they
+do not depend on the samples beside it either.
 """
 
 from __future__ import annotations
@@ -10,20 +12,37 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from tinynet._check import integer
 from tinynet._tensor import Tensor, from_numpy
 from tinynet.data.collate import default_convert, to_arrays
 from tinynet.data.dataset import Gather, IndexArray, Samples, samples_of
 from tinynet.data.seeding import philox
 from tinynet.errors import ArgumentError, DTypeError
+from tinynet.ops.augment import philox_rows
 
 _STREAM = 0x6175676D656E7400  # "augment"
+_WORDS = 2**14  # that every sample has in every epoch
+_SAMPLES = 2**50  # that have words of their own
+
+
+class _Batch:
+    """What the random numbers of a batch depend on, and how many were drawn."""
+
+    __slots__ = ("chosen", "epoch", "number", "rng", "seed", "size", "words")
+
+    def __init__(self, seed: int, epoch: int, number: int, chosen: Any, size: int | None) -> None:
+        self.seed, self.epoch, self.number = seed, epoch, number
+        self.chosen, self.size = chosen, size  # as in BatchMaker; chosen is None for a stream
+        self.rng: np.random.Generator | None = None  # once it was asked for
+        self.words = 0  # of each sample
 
 
 class _Current(threading.local):
-    """The batch that this thread is making: [(seed, epoch, number), its generator once it was asked for]."""
+    """The batch that this thread is making."""
 
-    batch: list[Any] | None = None
+    batch: _Batch | None = None
 
 
 _current = _Current()
@@ -55,13 +74,78 @@ def batch_rng() -> np.random.Generator:
     >>> [batch.shape for batch in loader]
     [(2, 3), (2, 3)]
     """
-    batch = _current.batch
-    if batch is None:
-        raise ArgumentError("batch_rng: must be called while a DataLoader makes a batch; got no such batch")
-    place, rng = batch
-    if rng is None:
-        rng = batch[1] = philox(place[0], place[1], place[2], _STREAM)
-    return rng  # type: ignore[no-any-return]
+    batch = _batch("batch_rng")
+    if batch.rng is None:
+        batch.rng = philox(batch.seed, batch.epoch, batch.number, _STREAM)
+    return batch.rng
+
+
+def sample_random(n: int) -> npt.NDArray[np.uint32]:
+    """Return random numbers for every sample of the batch that is being made.
+
+    To be called by a loader's transform or collate_fn.  A sample's numbers are a function of the loader's
+    seed, the epoch and the sample's index in the data set: not of the order, the batch size, the samples
+    beside it, the number of workers, or where a run was resumed.  Calls for one batch go on with further
+    numbers.  A sample that comes twice in an epoch, as a sampler with replacement can give it, has the same
+    numbers twice.
+
+    Parameters
+    ----------
+    n : int
+        How many for each sample, positive; at most 16,384 in all calls for one batch, each rounded up to a
+        multiple of 4.
+
+    Returns
+    -------
+    numpy.ndarray of shape (B, n), uint32
+        Uniform in [0, 2**32), by Philox4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3,
+        2011).
+
+    Raises
+    ------
+    DTypeError, ArgumentError
+        If `n` is no such number, no loader is making a batch in this thread, or its samples have no indices:
+        those of an `IterableDataset`, or of a sampler that gives something else.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> def dimmed(x):
+    ...     return x * (tn.data.sample_random(1) / 2**32).astype(x.dtype)
+    >>> data = tn.data.TensorDataset(tn.ones(4, 3))
+    >>> one, two = (tn.data.DataLoader(data, n, seed=5, transform=dimmed) for n in (1, 2))
+    >>> list(one)[3].tolist() == list(two)[1][1:].tolist()
+    True
+    """
+    batch = _batch("sample_random")
+    n = integer("sample_random", "n", n, 1)
+    if batch.words + n > _WORDS:
+        raise ArgumentError(
+            f"sample_random: n must be at most {_WORDS - batch.words}, since a sample has {_WORDS} numbers "
+            f"and {batch.words} were drawn for this batch; got {n}"
+        )
+    indices = np.atleast_1d(np.asarray(batch.chosen))
+    if indices.dtype.kind in "iu":
+        indices = np.where(indices < 0, indices + (batch.size or 0), indices)
+    elif indices.size:
+        indices = np.array([-1])
+    if indices.ndim != 1 or (indices.size and not 0 <= indices.min() <= indices.max() < _SAMPLES):
+        raise ArgumentError(
+            f"sample_random: the samples of the batch must have indices; got {batch.chosen!r}"
+        )
+    # Another key than that of the default generator, which is often the loader's: no numbers in common.
+    words = philox_rows(indices.astype(np.intp), n, batch.seed ^ _STREAM, batch.epoch, batch.words)
+    batch.words += n + -n % 4
+    return words
+
+
+def _batch(operation: str) -> _Batch:
+    """Return the batch that this thread is making."""
+    if _current.batch is None:
+        raise ArgumentError(
+            f"{operation}: must be called while a DataLoader makes a batch; got no such batch"
+        )
+    return _current.batch
 
 
 class BatchMaker:
@@ -82,7 +166,7 @@ class BatchMaker:
     size : int, optional
         If given, indices are checked to lie in [-size, size) before they are gathered.
     seed, epoch : int
-        What `batch_rng` is a function of, besides the number of the batch.
+        What `batch_rng` and `sample_random` are functions of, besides the batch's number and the indices.
     """
 
     def __init__(
@@ -105,7 +189,8 @@ class BatchMaker:
         if self.gather is not None and self.transform is None:
             return tuple([from_numpy(array) for array in self.gather(self._rows(chosen))])
         # A data set or transform may itself use a loader: its batch lies within this one.
-        outer, _current.batch = _current.batch, [(self.seed, self.epoch, number), None]
+        own = _Batch(self.seed, self.epoch, number, None if self.dataset is None else chosen, self.size)
+        outer, _current.batch = _current.batch, own
         try:
             return self._make(chosen)
         finally:

@@ -15,6 +15,7 @@ from tinynet.errors import DataError
 
 TRAIN_SIZE = 1437  # the other 360 test
 _SPLIT_KEY = 1797
+_MEAN, _STD = (0.2248,), (0.3496,)  # of the training pixels
 
 
 class Digits(ImageDataset):
@@ -59,4 +60,5 @@ class Digits(ImageDataset):
         scaled = ((small * 255 + 8) // 16).astype(np.uint8)
         large = scaled.repeat(3, axis=1).repeat(3, axis=2)  # (n, 24, 24)
         images = np.pad(large, ((0, 0), (2, 2), (2, 2)))  # (n, 28, 28)
-        super().__init__(images, bunch.target[chosen].astype(np.int64), "digits", tuple("0123456789"))
+        labels = bunch.target[chosen].astype(np.int64)
+        super().__init__(images, labels, "digits", tuple("0123456789"), _MEAN, _STD)

@@ -83,7 +83,7 @@ def fetch(file: Published, mirrors: tuple[str, ...]) -> bytes:
         except OSError as error:  # no network, no such host, no answer, connection lost
             reasons.append(f"{url}: {error}")
             break
-        if (problem := _mismatch(content, file)) is None:
+        if (problem := mismatch(content, file)) is None:
             return content
         reasons.append(f"{url}: {problem}")
     raise DownloadError("; ".join(reasons))
@@ -154,7 +154,7 @@ def _worker(
         pieces.put(_RefusedError(f"{type(error).__name__}: {error}"))
 
 
-def _mismatch(content: bytes, file: Published) -> str | None:
+def mismatch(content: bytes, file: Published) -> str | None:
     """Say how `content` differs from the published file, or None."""
     if len(content) != file.size:
         return f"size must be {file.size} bytes; got {'more' if len(content) > file.size else len(content)}"

@@ -70,7 +70,7 @@ class _Plain:
     """The bytes of a file."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._content = _read_bytes(path)
+        self._content = read_bytes(path)
         self._position = 0
 
     def read(self, size: int) -> bytes:
@@ -87,7 +87,7 @@ class _Compressed:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
-        self._rest = _read_bytes(path)
+        self._rest = read_bytes(path)
         self._stream = zlib.decompressobj(wbits=31)  # 31: the gzip form, with its CRC-32 checked at the end
 
     def read(self, size: int) -> bytes:
@@ -109,7 +109,8 @@ class _Compressed:
             )
 
 
-def _read_bytes(path: str | os.PathLike[str], size: int = -1) -> bytes:
+def read_bytes(path: str | os.PathLike[str], size: int = -1) -> bytes:
+    """Return the first `size` bytes of a file, by default all; DataError if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read(size)
@@ -118,4 +119,4 @@ def _read_bytes(path: str | os.PathLike[str], size: int = -1) -> bytes:
 
 
 def _starts_with_gzip(path: str | os.PathLike[str]) -> bool:
-    return _read_bytes(path, 2) == _GZIP
+    return read_bytes(path, 2) == _GZIP

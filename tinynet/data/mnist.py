@@ -7,48 +7,53 @@ examples.
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from tinynet._check import boolean
-from tinynet.data.arrays import ImageDataset
-from tinynet.data.download import DownloadError, Published, fetch
+from tinynet.data.download import Published
 from tinynet.data.idx import read_idx
-from tinynet.errors import DataError, DTypeError
+from tinynet.data.published import PublishedImages, download_to, writing
+from tinynet.errors import DataError
 from tinynet.io.atomic import atomic_write
 
 SIDE = 28  # pixels
-_FILES = {  # (images, labels)
-    True: ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    False: ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
 
 
-class MissingDataError(DataError):
-    """Files of a data set that are nowhere on this machine and could not, or should not, be downloaded."""
+class _IdxImages(PublishedImages):
+    """What MNIST and Fashion-MNIST share: the names of their files, plain or .gz, and how they are read."""
 
-
-class _IdxImages(ImageDataset):
-    """What MNIST and Fashion-MNIST share: where their files are looked for, and how they are read."""
-
-    NAME: ClassVar[str]
-    CLASSES: ClassVar[tuple[str, ...]]
-    SUBFOLDERS: ClassVar[tuple[str, ...]]  # ours, then torchvision's
-    MIRRORS: ClassVar[tuple[str, ...]]
+    FILES: ClassVar[dict[bool, tuple[str, ...]]] = {
+        True: ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+        False: ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+    }
     PUBLISHED: ClassVar[tuple[Published, ...]]
 
-    def __init__(
-        self,
-        root: str | os.PathLike[str] | None = None,
-        train: bool = True,
-        *,
-        download: bool = True,
-    ) -> None:
-        images_path, labels_path = self.require(root, train, download=download)
+    @classmethod
+    def _find(cls, folder: Path, name: str) -> Path | None:
+        return super()._find(folder, name) or super()._find(folder, f"{name}.gz")
+
+    @classmethod
+    def _download(cls, names: tuple[str, ...], folder: Path) -> None:
+        for file in cls.PUBLISHED:
+            if (name := file.name.removesuffix(".gz")) in names and cls._find(folder, name) is None:
+                content = download_to(file, cls.MIRRORS, folder)
+                with writing(file.name, folder), atomic_write(folder / file.name, "wb") as target:
+                    target.write(content)
+
+    @classmethod
+    def _missing(cls, names: tuple[str, ...], bases: list[Path], reason: str) -> str:
+        return (
+            f"{names[0]} and {names[1]} (plain or .gz) must be in a folder searched; "
+            f"got no such pair in {', '.join(str(base / cls.NAME) for base in bases)}, and {reason}. "
+            f"Put both files into {bases[0] / cls.NAME}"
+        )
+
+    @classmethod
+    def _read(cls, paths: tuple[Path, ...]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        images_path, labels_path = paths
         images = read_idx(images_path, 3)
         labels = read_idx(labels_path, 1)
         if images.shape[1:] != (SIDE, SIDE):
@@ -64,69 +69,7 @@ class _IdxImages(ImageDataset):
             raise DataError(
                 f"{labels_path}: labels must lie in 0..9; got {highest} at index {int(labels.argmax())}"
             )
-        super().__init__(images, labels.astype(np.int64), self.NAME, self.CLASSES)
-
-    @classmethod
-    def require(
-        cls, root: str | os.PathLike[str] | None = None, train: bool = True, *, download: bool = True
-    ) -> tuple[Path, Path]:
-        """Find the image and label file of a split, or download what is missing.
-
-        Parameters
-        ----------
-        root, train
-            As for the class.
-        download : bool, default True
-            Whether the network may be used.
-
-        Returns
-        -------
-        tuple of pathlib.Path
-            Image file, label file.
-
-        Raises
-        ------
-        DTypeError
-            If an argument is of another type.
-        MissingDataError
-            If a file is nowhere and could not be downloaded, or if there is no folder to look in.
-        """
-        operation = cls.__name__
-        names = _FILES[boolean(operation, "train", train)]
-        download = boolean(operation, "download", download)
-        bases = search_folders(root, operation)
-        if not bases:
-            raise MissingDataError(
-                f"{operation}: there must be a folder to look in; got none: no root, no TINYNET_DATA, and no "
-                f"home directory for a cache.  Set TINYNET_DATA to the folder that holds {cls.NAME}/"
-            )
-        for base in bases:
-            for folder in cls._folders(base):
-                images, labels = (_find(folder, name) for name in names)
-                if images is not None and labels is not None:
-                    return images, labels
-        target = bases[0] / cls.NAME
-        reason = "the network was not asked"
-        if download:
-            try:
-                for file in cls.PUBLISHED:
-                    if (name := file.name.removesuffix(".gz")) in names and _find(target, name) is None:
-                        _download(file, cls.MIRRORS, target)
-                return cls.require(root, train, download=False)
-            except DownloadError as error:
-                reason = f"the download failed: {error}"
-        raise MissingDataError(
-            f"{operation}: {names[0]} and {names[1]} (plain or .gz) must be in a folder searched; "
-            f"got no such pair in {', '.join(str(base / cls.NAME) for base in bases)}, and {reason}. "
-            f"Put both files into {target}, or set TINYNET_DATA to the folder that holds {cls.NAME}/"
-        )
-
-    @classmethod
-    def _folders(cls, base: Path) -> list[Path]:
-        """The folders below `base` that may hold the files, and `base` itself if it has the name of one."""
-        subfolders = [Path(sub) for sub in cls.SUBFOLDERS]
-        own = [base for sub in subfolders if base.absolute().parts[-len(sub.parts) :] == sub.parts]
-        return [base / sub for sub in subfolders] + own
+        return images, labels.astype(np.int64)
 
 
 class MNIST(_IdxImages):
@@ -144,6 +87,12 @@ class MNIST(_IdxImages):
         Folder to look in first.
     train : bool, default True
         The training or the test examples.
+    transform : callable, optional
+        Function of one image: takes the Tensor of uint8 and returns what a sample is to hold in its place.
+        Then a loader makes its batches sample by sample; `Normalize` and `Augment`, which are to be given to
+        the loader, do that for whole batches.
+    target_transform : callable, optional
+        Function of one label: takes an int and returns what is to take its place.
     download : bool, default True
         Download missing files; False never touches the network.
 
@@ -165,6 +114,7 @@ class MNIST(_IdxImages):
 
     NAME = "mnist"
     CLASSES = tuple("0123456789")
+    MEAN, STD = (0.1307,), (0.3081,)
     SUBFOLDERS = ("mnist", "MNIST/raw")
     MIRRORS = (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -222,6 +172,7 @@ class FashionMNIST(_IdxImages):
         "Bag",
         "Ankle boot",
     )
+    MEAN, STD = (0.2860,), (0.3530,)
     SUBFOLDERS = ("fashion-mnist", "FashionMNIST/raw")
     MIRRORS = (
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -252,51 +203,3 @@ class FashionMNIST(_IdxImages):
             "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
         ),
     )
-
-
-def search_folders(
-    root: str | os.PathLike[str] | None = None, operation: str = "search_folders"
-) -> list[Path]:
-    """Return the folders in which data sets are looked for: `root`, $TINYNET_DATA, the user cache.
-
-    A user without a home directory (as in many containers) has no cache unless $XDG_CACHE_HOME names it.
-    `operation` is the name that error messages begin with.
-    """
-    if root is not None and not isinstance(root, (str, os.PathLike)):
-        raise DTypeError(f"{operation}: root must be str, os.PathLike or None; got {root!r}")
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    named = {"root": root, "TINYNET_DATA": os.environ.get("TINYNET_DATA") or None}
-    folders = []
-    for name, folder in named.items():
-        if folder is not None:
-            try:
-                folders.append(Path(folder).expanduser())
-            except RuntimeError as error:
-                raise DataError(
-                    f"{operation}: {name} must be a folder; got {str(folder)!r}: {error}"
-                ) from error
-    with suppress(RuntimeError):
-        folders.append(Path(cache).expanduser() / "tinynet")
-    return folders
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    """Return the file of this published name in `folder`, plain or .gz, or None."""
-    # os.path: where a folder may not be entered, Path.is_file raises.
-    return next((path for path in (folder / name, folder / f"{name}.gz") if os.path.isfile(path)), None)
-
-
-def _download(file: Published, mirrors: tuple[str, ...], folder: Path) -> None:
-    """Fetch a published file and put it, complete and checked, into `folder`."""
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if os.path.exists(parent))
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise DownloadError(f"{existing} must be a folder that can be written to")
-    content = fetch(file, mirrors)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(folder / file.name, "wb") as target:
-            target.write(content)
-    except OSError as error:
-        raise DownloadError(
-            f"{file.name} could not be written to {folder}: {error.strerror or error}"
-        ) from error

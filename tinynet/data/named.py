@@ -7,11 +7,14 @@ import warnings
 
 from tinynet._check import boolean
 from tinynet.data.arrays import ImageDataset
+from tinynet.data.cifar import CIFAR10
 from tinynet.data.digits import Digits
-from tinynet.data.mnist import MNIST, FashionMNIST, MissingDataError
+from tinynet.data.mnist import MNIST, FashionMNIST
+from tinynet.data.published import MissingDataError, PublishedImages
 from tinynet.errors import ArgumentError
 
-NAMES = ("mnist", "fashion-mnist", "digits")
+_PUBLISHED: dict[str, type[PublishedImages]] = {kind.NAME: kind for kind in (MNIST, FashionMNIST, CIFAR10)}
+NAMES = (*_PUBLISHED, "digits")
 
 
 def load(
@@ -30,12 +33,12 @@ def load(
 
     Parameters
     ----------
-    name : {"mnist", "fashion-mnist", "digits"}, default "mnist"
+    name : {"mnist", "fashion-mnist", "cifar-10", "digits"}, default "mnist"
         The data set.
     train : bool, default True
         The training or the test examples.
     root : str or os.PathLike, optional
-        Folder to look in first; see `MNIST`.
+        Folder to look in first; see `MNIST` and `CIFAR10`.
     offline : bool, default False
         Never touch the network.
     fallback : bool, default True
@@ -44,7 +47,8 @@ def load(
     Returns
     -------
     ImageDataset
-        Its attribute ``name`` says which one it is; put it on every result.
+        Its attribute ``name`` says which one it is; put it on every result.  `Digits` are grey and 28 x 28,
+        also in the place of the colour images of CIFAR-10.
 
     Warns
     -----
@@ -64,7 +68,7 @@ def load(
         return Digits(train)
     if name not in NAMES:
         raise ArgumentError(f"load: name must be one of {', '.join(map(repr, NAMES))}; got {name!r}")
-    kind = MNIST if name == "mnist" else FashionMNIST
+    kind = _PUBLISHED[name]
     try:
         for part in (True, False):
             kind.require(root, part, download=not offline)
