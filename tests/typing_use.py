@@ -501,13 +501,18 @@ def modules_and_training(folder: Path) -> None:
     t = nn.utils.parameters_to_vector(net.parameters())
     nn.utils.vector_to_parameters(t, net.parameters())
     digits: data.ImageDataset = data.Digits(train=False)
-    photos: data.ImageDataset = data.CIFAR10("data", False, lambda x: x.float(), str, download=False)
-    augment = data.Augment(4, 0.5, photos.mean, photos.std, size=(32, 32))
-    plain = data.Normalize(photos.mean, photos.std, padding=2)(photos.images)
-    for x, y in data.DataLoader(photos, 128, shuffle=True, transform=augment):
-        x.sum().item() + y[0].item()
-    words = data.DataLoader(photos, transform=lambda x, y: (data.sample_random(4), y))
+    augment = data.Augment(2, 0.0, digits.mean, digits.std, size=(28, 28))
+    for x, y in data.DataLoader(digits, 180, shuffle=True, transform=augment):
+        assert x.shape == (180, 1, 28, 28)
+        assert y.shape == (180,)
+    assert data.Normalize(0.5, [0.25], padding=2)(digits.images).shape == (360, 1, 32, 32)
+    loader = data.DataLoader(digits, transform=lambda x, y: (data.sample_random(4), y))
+    assert next(iter(loader))[0].shape == (1, 4)
     assert len(digits) > 0
+
+
+def photographs() -> data.CIFAR10:
+    return data.CIFAR10("data", False, lambda image: image.float(), str, download=False)
 
 
 class Numbers(data.Dataset[int]):
