@@ -61,7 +61,3 @@ static void relu_forward_f32(float *y, const float *x, ptrdiff_t n) {
 static void relu_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n) {
     MAP(n, { store_n(gx + i, choose(load_n(y + i, m) <= 0.0f, splat(0.0f), load_n(gy + i, m)), m); });
 }
-
-static void accumulate_f32(float *y, const float *x, ptrdiff_t n) {
-    MAP(n, { store_n(y + i, load_n(y + i, m) + load_n(x + i, m), m); });
-}

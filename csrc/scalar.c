@@ -30,8 +30,9 @@ static void relu_backward_f32(float *gx, const float *gy, const float *y, ptrdif
     for (ptrdiff_t i = 0; i < n; i++) gx[i] = y[i] <= 0.0f ? 0.0f : gy[i];
 }
 
-static void accumulate_f32(float *y, const float *x, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; i++) y[i] += x[i];
+static void transpose_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ldy, ptrdiff_t ldx) {
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < cols; j++) y[i * ldy + j] = x[j * ldx + i];
 }
 
 static void add_f32(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db) {

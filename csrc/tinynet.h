@@ -43,8 +43,6 @@ typedef struct tn_kernels {
     void (*relu_forward_f32)(float *y, const float *x, ptrdiff_t n);
     /* gx = gy where y > 0, else 0 (so the slope at 0 is 0); where y is NaN, gx = gy */
     void (*relu_backward_f32)(float *gx, const float *gy, const float *y, ptrdiff_t n);
-    /* y += x */
-    void (*accumulate_f32)(float *y, const float *x, ptrdiff_t n);
     /* y = a + b, a - b, a * b, a / b: element i of y from a[i * da] and b[i * db].  da and db are 1, or one of them is 0: a
      * number (outside y) that meets every element. */
     void (*add_f32)(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db);
@@ -53,6 +51,8 @@ typedef struct tn_kernels {
     void (*div_f32)(float *y, const float *a, const float *b, ptrdiff_t n, int da, int db);
     /* y = a where c is 1, b where c is 0; da and db as above */
     void (*where_f32)(float *y, const uint8_t *c, const float *a, const float *b, ptrdiff_t n, int da, int db);
+    /* y (rows, cols) = the transpose of x (cols, rows); the rows of y lie ldy apart, those of x ldx */
+    void (*transpose_f32)(float *y, const float *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ldy, ptrdiff_t ldx);
 
     /* ---- activations: y[n], x[n]; parameters come as an array p, so that all these kernels have one type ----------- */
     /* y = x where x > 0, else slope x; p = {slope} */

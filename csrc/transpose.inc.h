@@ -29,3 +29,22 @@ INLINE void transpose(vf v[VL]) {
         for (int i = 0; i < VL; i++) v[i] = t[i];
     }
 }
+
+static void transpose_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ldy, ptrdiff_t ldx) {
+    for (ptrdiff_t i = 0; i < rows; i += VL) {
+        const ptrdiff_t m = rows - i < VL ? rows - i : VL;
+        for (ptrdiff_t j = 0; j < cols; j += VL) {
+            const ptrdiff_t n = cols - j < VL ? cols - j : VL;
+            vf v[VL] = {{0}};
+            if (m == VL && n == VL) {
+                for (int k = 0; k < VL; k++) v[k] = load(x + (j + k) * ldx + i);
+                transpose(v);
+                for (int k = 0; k < VL; k++) store(y + (i + k) * ldy + j, v[k]);
+            } else {
+                for (int k = 0; k < n; k++) v[k] = load_n(x + (j + k) * ldx + i, m);
+                transpose(v);
+                for (int k = 0; k < m; k++) store_n(y + (i + k) * ldy + j, v[k], n);
+            }
+        }
+    }
+}

@@ -25,18 +25,14 @@ import sys
 from heapq import heapify, heappop, heappush
 from linecache import getline
 
-from numpy cimport (
-    NPY_FLOAT, PyArray_CopyInto, PyArray_DATA, PyArray_ISWRITEABLE, PyArray_SAMESHAPE, PyArray_SIZE, PyArray_TYPE, import_array,
-    ndarray,
-)
+from numpy cimport PyArray_ISWRITEABLE, PyArray_SAMESHAPE, import_array, ndarray
 
 from tinynet.errors import GraphError
 from tinynet.ops.checks cimport mute, unmute
 from tinynet.ops.kernels cimport K
-from tinynet.ops.memory cimport (
-    Block, block_of, is_dense, new_like, same_layout, sole_reference, touch,
-)
-from tinynet.ops.threads cimport tn_enter, tn_leave
+from tinynet.ops.layout cimport is_channels_last
+from tinynet.ops.memory cimport Block, block_of, matching, new_like, same_layout, sole_reference, touch
+from tinynet.ops.walk cimport assign, combine
 
 import numpy as np
 
@@ -163,31 +159,17 @@ cdef Watch watch_of(Node node):
     return node.watch
 
 
-cdef bint fast(ndarray y, ndarray x) noexcept:
-    """Whether the kernel can add x to y."""
-    return PyArray_TYPE(y) == NPY_FLOAT and is_dense(y) and same_layout(x, y)
-
-
 cdef ndarray add(ndarray a, ndarray b):
-    """a + b in a new array laid out like a."""
-    cdef ndarray y = new_like(a)
-    if fast(y, a):
-        PyArray_CopyInto(y, a)
-        add_in_place(y, b)
-    else:
-        np.add(a, b, out=y)
+    """a + b in a new array laid out like a; like b if b is an image with its channels last and a is not."""
+    cdef ndarray y = new_like(b if is_channels_last(b) and not is_channels_last(a) else a)
+    add_into(y, a, b)
     return y
 
 
-cdef int add_in_place(ndarray y, ndarray x) except -1:
-    """y += x"""
-    cdef unsigned long mode
-    if fast(y, x):
-        mode = tn_enter()
-        K.accumulate_f32(<float*>PyArray_DATA(y), <const float*>PyArray_DATA(x), PyArray_SIZE(y))
-        tn_leave(mode)
-    else:
-        np.add(y, x, out=y)
+cdef int add_into(ndarray y, ndarray a, ndarray b) except -1:
+    """y = a + b; y may be a."""
+    if not combine(K.add_f32, y, a, b) and not combine(K.add_f32, y, matching(a, y), matching(b, y)):
+        np.add(a, b, out=y)
     return 0
 
 
@@ -223,7 +205,7 @@ cdef int receive(dict held, Node node, int index, ndarray g) except -1:
 cdef int deposit(Leaf leaf, ndarray g, bint ours) except -1:
     """Add g to the leaf's gradient, in the layout of the leaf; if `ours`, the leaf may keep g itself."""
     if leaf.grad is not None and PyArray_ISWRITEABLE(leaf.grad):
-        add_in_place(leaf.grad, g)
+        add_into(leaf.grad, leaf.grad, g)
         touch(leaf.grad)
     elif leaf.grad is not None:
         leaf.grad, leaf.wrapped = add(leaf.grad, g), None
@@ -231,7 +213,7 @@ cdef int deposit(Leaf leaf, ndarray g, bint ours) except -1:
         leaf.grad, leaf.wrapped = g, None
     else:
         leaf.grad, leaf.wrapped = new_like(leaf.like), None
-        PyArray_CopyInto(leaf.grad, g)
+        assign(leaf.grad, g)
     return 0
 
 

@@ -1,33 +1,32 @@
 """Arithmetic of two operands, with broadcasting: + - * /, division that rounds, remainder, power; copies and casts.
 
-The result takes the order of axes of its largest operand.  An operand that was broadcast receives the sum of the gradient
+The result takes the order of axes of its largest operand; of two images of which one has its channels last, of that one.  An operand that was broadcast receives the sum of the gradient
 over the axes along which it was repeated (`unbroadcast`).
 
-float32 + - * / of two arrays of one layout, or of an array and one number or one row, runs the C kernels over pieces of 8192
-elements (`combined`), forwards and backwards; the rest is NumPy's.  Both round as IEEE 754 has it, subnormal numbers included,
-so an element has the same bits in any layout.  Overflow and division by zero give inf or nan, silently: C says nothing, NumPy
-is kept `quiet` in the forwards, and the sweep is quiet around all backwards.
+float32 + - * / run the C kernels over pieces of 8192 elements (`walk.combine`), forwards and backwards, an operand that lies
+across the result after it has been copied; the rest is NumPy's.  Both round as IEEE 754 has it, subnormal numbers included,
+so an element has the same bits in any layout.  Overflow and division by zero give inf or nan, silently: C says nothing, and
+NumPy is kept `quiet`.
 """
 
-from cython.parallel cimport prange
 from numpy cimport (
-    NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ISCARRAY_RO, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE,
-    import_array, ndarray, npy_intp,
+    NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_NDIM, PyArray_SAMESHAPE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray,
+    npy_intp,
 )
 
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, quiet, shape_of
 from tinynet.ops.kernels cimport K
-from tinynet.ops.memory cimport is_dense, new_array, new_like, new_like_as, outline, same_layout
-from tinynet.ops.threads cimport PIECE, team
+from tinynet.ops.layout cimport is_channels_last
+from tinynet.ops.memory cimport new_array, new_like, new_like_as, new_shaped, outline, same_layout
+from tinynet.ops.sums cimport totals
+from tinynet.ops.walk cimport Walk, assign, combine, combine_t, plan
 
 import numpy as np
 
 from tinynet.errors import ArgumentError, ShapeError
 
 import_array()
-
-ctypedef void (*combine_t)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
 
 
 # ---- y = f(a, b) ------------------------------------------------------------------------------------------------------
@@ -50,11 +49,16 @@ cdef ndarray binary_output(Op op, ndarray a, ndarray b, ndarray out):
         shape[d] = n if m == 1 else m
     if out is not None and PyArray_NDIM(out) == nd and PyArray_TYPE(out) == PyArray_TYPE(a) and fills(out, shape):
         return out
-    if na == nd and fills(a, shape) and not (nb == nd and fills(b, shape) and PyArray_SIZE(b) > PyArray_SIZE(a)):
+    if na == nd and fills(a, shape) and not prefers(b, a):
         return new_like(a)
     if nb == nd and fills(b, shape):
         return new_like(b)
     return new_array(nd, shape, PyArray_TYPE(a))
+
+
+cdef bint prefers(ndarray b, ndarray a) noexcept:
+    """Whether of two operands of one shape the second gives the result its layout: an image with its channels last."""
+    return is_channels_last(b) and not is_channels_last(a) and PyArray_SAMESHAPE(a, b)
 
 
 cdef bint fills(ndarray x, npy_intp* shape) noexcept:
@@ -66,97 +70,31 @@ cdef bint fills(ndarray x, npy_intp* shape) noexcept:
     return True
 
 
-cdef int step(ndarray x, ndarray y) noexcept:
-    """From one element of x to the next as one goes through y's memory: 1, 0 for a single number, -1 if it is not so simple.
-
-    An x that shares some of y's memory, but is not y, is not simple either: it would be overwritten before it is read.
-    """
-    cdef Py_ssize_t n = PyArray_SIZE(x)
-    cdef const float* px = <const float*>PyArray_DATA(x)
-    cdef const float* py = <const float*>PyArray_DATA(y)
-    if n != 1 and not same_layout(x, y):
-        return -1
-    if px < py + PyArray_SIZE(y) and py < px + n and (px != py or n != PyArray_SIZE(y)):
-        return -1
-    return 0 if n == 1 else 1
+cdef ndarray beside(ndarray x, ndarray y):
+    """x, or a copy that runs along y's memory: float32 of more than one element whose axes lie in another order than y's."""
+    cdef Walk w
+    cdef ndarray z
+    if PyArray_TYPE(x) != NPY_FLOAT or (plan(&w, y, x, None) and w.inner[1] in (0, 1)):
+        return x
+    shape = (1,) * (PyArray_NDIM(y) - PyArray_NDIM(x)) + shape_of(x)
+    z = new_shaped(y, list(shape))
+    assign(z, x)
+    return z
 
 
-cdef bint repeats(ndarray x, ndarray y) noexcept:
-    """Whether x, apart from y in memory, is one row of at least 8 elements that meets every row of y; both in C order."""
-    cdef int extra = PyArray_NDIM(y) - PyArray_NDIM(x), d, first = 0
-    cdef const float* px = <const float*>PyArray_DATA(x)
-    cdef const float* py = <const float*>PyArray_DATA(y)
-    if extra < 0 or PyArray_SIZE(x) < 8 or not PyArray_ISCARRAY_RO(x) or not PyArray_ISCARRAY_RO(y):
-        return False
-    while PyArray_DIMS(x)[first] == 1:
-        first += 1
-    for d in range(first, PyArray_NDIM(x)):
-        if PyArray_DIMS(x)[d] != PyArray_DIMS(y)[d + extra]:
-            return False
-    return px + PyArray_SIZE(x) <= py or py + PyArray_SIZE(y) <= px
-
-
-cdef void rows_piece(combine_t f, float* y, const float* a, const float* b, Py_ssize_t rows, Py_ssize_t c, bint repeat_a,
-                     bint repeat_b, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
-    """y = f(a, b) in `step` rows of c elements; one of a and b is a single row."""
-    cdef Py_ssize_t k
-    for k in range(i * step, min((i + 1) * step, rows)):
-        f(y + k * c, a if repeat_a else a + k * c, b if repeat_b else b + k * c, c, 1, 1)
-
-
-cdef void combine_rows(combine_t f, ndarray y, ndarray a, ndarray b, bint repeat_a) noexcept:
-    """y = f(a, b) where a (or b) is one row that meets every row of y."""
-    cdef float* py = <float*>PyArray_DATA(y)
-    cdef const float* pa = <const float*>PyArray_DATA(a)
-    cdef const float* pb = <const float*>PyArray_DATA(b)
-    cdef Py_ssize_t c = PyArray_SIZE(a) if repeat_a else PyArray_SIZE(b), rows = PyArray_SIZE(y) // c, i
-    cdef Py_ssize_t step = max(PIECE // c, 1), pieces = (rows + step - 1) // step
-    cdef int threads = team(<double>rows * c * 10, pieces)
-    if threads == 1:
-        with nogil:
-            for i in range(pieces):
-                rows_piece(f, py, pa, pb, rows, c, repeat_a, not repeat_a, step, i)
-    else:
-        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
-            rows_piece(f, py, pa, pb, rows, c, repeat_a, not repeat_a, step, i)
-
-
-cdef bint combine(combine_t f, ndarray y, ndarray a, ndarray b) noexcept:
-    """y = f(a, b) by a kernel: False, and nothing done, where dtype or layout do not allow it."""
-    cdef float* py = <float*>PyArray_DATA(y)
-    cdef const float* pa = <const float*>PyArray_DATA(a)
-    cdef const float* pb = <const float*>PyArray_DATA(b)
-    cdef Py_ssize_t n = PyArray_SIZE(y), pieces = (n + PIECE - 1) // PIECE, i
-    cdef int da, db, threads
-    if PyArray_TYPE(y) != NPY_FLOAT or PyArray_TYPE(a) != NPY_FLOAT or PyArray_TYPE(b) != NPY_FLOAT or not is_dense(y):
-        return False
-    da, db = step(a, y), step(b, y)
-    if (da == 1 and db < 0 and repeats(b, y)) or (db == 1 and da < 0 and repeats(a, y)):
-        combine_rows(f, y, a, b, da < 0)
-        return True
-    if da < 0 or db < 0 or (da == 0 and db == 0 and n != 1):
-        return False
-    if da == 0 and db == 0:
-        da = db = 1
-    if n <= PIECE:
-        f(py, pa, pb, n, da, db)
-        return True
-    threads = team(<double>n * 10, pieces)
-    if threads == 1:
-        with nogil:
-            for i in range(pieces):
-                f(py + i * PIECE, pa + i * PIECE * da, pb + i * PIECE * db, min(PIECE, n - i * PIECE), da, db)
-    else:
-        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
-            f(py + i * PIECE, pa + i * PIECE * da, pb + i * PIECE * db, min(PIECE, n - i * PIECE), da, db)
-    return True
+cdef int compute_into(combine_t f, object ufunc, ndarray y, ndarray a, ndarray b) except -1:
+    """y = f(a, b): by the kernel (NULL: there is none) where dtypes allow it, else by the ufunc."""
+    if f == NULL or PyArray_TYPE(y) != NPY_FLOAT or not (
+            combine(f, y, a, b) or combine(f, y, beside(a, y), beside(b, y))):
+        with quiet():
+            ufunc(a, b, y)
+    return 0
 
 
 cdef ndarray combined(combine_t f, object ufunc, ndarray a, ndarray b):
     """f(a, b) in a new array, where b has a's shape or can be broadcast to it."""
-    cdef ndarray y = new_like(a)
-    if not combine(f, y, a, b):
-        ufunc(a, b, y)
+    cdef ndarray y = new_like(b if prefers(b, a) else a)
+    compute_into(f, ufunc, y, a, b)
     return y
 
 
@@ -180,10 +118,8 @@ cdef ndarray unbroadcast(object gradient, ndarray x):
             axes.append(d + extra)
     if axes is None:
         return g
-    # Sums of float32 are taken in double: a bias can be the sum of a million terms.
-    cdef ndarray s = np.asarray(np.add.reduce(g, axis=tuple(axes), dtype=np.float64, keepdims=True))
-    cdef ndarray y = new_like(x)
-    (<object>y)[...] = s.reshape(shape_of(x))
+    cdef ndarray y = new_like(x)         # summed in double: a bias can be the sum of a million terms
+    (<object>y)[...] = totals(g, tuple(axes), None).reshape(shape_of(x))
     return y
 
 
@@ -232,9 +168,7 @@ cdef class Binary(Op):
         """The kernel f (or NULL) or ufunc of the inputs, into `out` if that is given."""
         cdef ndarray a = inputs[0], b = inputs[1], y = binary_output(self, a, b, out)
         self.outlines(inputs)
-        if f == NULL or not combine(f, y, a, b):
-            with quiet():
-                ufunc(a, b, y)
+        compute_into(f, ufunc, y, a, b)
         return y
 
 
@@ -424,7 +358,7 @@ cdef class Clone(Op):
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = inputs[0], y
         y = new_array(PyArray_NDIM(x), PyArray_DIMS(x), PyArray_TYPE(x)) if self.order == "C" else new_like(x)
-        (<object>y)[...] = x
+        assign(y, x)
         return y
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):

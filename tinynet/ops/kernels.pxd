@@ -15,12 +15,13 @@ cdef extern from "tinynet.h" nogil:
         void (*tanh_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t n) noexcept nogil
         void (*relu_forward_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
         void (*relu_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t n) noexcept nogil
-        void (*accumulate_f32)(float* y, const float* x, Py_ssize_t n) noexcept nogil
         void (*add_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*sub_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*mul_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*div_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*where_f32)(float* y, const uint8_t* c, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
+        void (*transpose_f32)(float* y, const float* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t ldy,
+                              Py_ssize_t ldx) noexcept nogil
         void (*leaky_relu_forward_f32)(float* y, const float* x, Py_ssize_t n, const float* p) noexcept nogil
         void (*leaky_relu_backward_f32)(float* gx, const float* gy, const float* v, Py_ssize_t n, const float* p) noexcept nogil
         void (*elu_forward_f32)(float* y, const float* x, Py_ssize_t n, const float* p) noexcept nogil

@@ -8,6 +8,7 @@ ctypedef struct Map:
     Py_ssize_t n, h, w, c, ld
 
 
+cdef bint is_channels_last(ndarray x) noexcept
 cdef bint is_nhwc(ndarray x, Map* m) noexcept
 cdef ndarray nhwc(ndarray x, Map* m)
 cdef ndarray new_nhwc(Py_ssize_t n, Py_ssize_t c, Py_ssize_t h, Py_ssize_t w, int dtype, Map* m)

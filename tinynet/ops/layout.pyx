@@ -6,15 +6,25 @@ apart.  These functions are the only place that looks at strides of images; the 
 """
 
 from numpy cimport (
-    PyArray_DATA, PyArray_DIMS, PyArray_ISALIGNED, PyArray_ITEMSIZE, PyArray_STRIDES, PyArray_TYPE, PyArray_CopyInto,
+    PyArray_DATA, PyArray_DIMS, PyArray_ISALIGNED, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_STRIDES, PyArray_TYPE,
     import_array, ndarray, npy_intp,
 )
 
 from tinynet.ops.memory cimport new_strided, size_of
+from tinynet.ops.walk cimport assign
 
 from tinynet.errors import ShapeError
 
 import_array()
+
+
+cdef bint is_channels_last(ndarray x) noexcept:
+    """Whether x is a 4-D array of more than one channel and pixel whose channels lie closer together than its pixels."""
+    cdef npy_intp* shape = PyArray_DIMS(x)
+    cdef npy_intp* strides = PyArray_STRIDES(x)
+    if PyArray_NDIM(x) != 4 or shape[1] < 2:
+        return False
+    return (shape[3] > 1 and strides[1] < strides[3]) or (shape[3] == 1 and shape[2] > 1 and strides[1] < strides[2])
 
 
 cdef bint is_nhwc(ndarray x, Map* m) noexcept:
@@ -46,7 +56,7 @@ cdef ndarray nhwc(ndarray x, Map* m):
     if is_nhwc(x, m):
         return x
     y = new_nhwc(PyArray_DIMS(x)[0], PyArray_DIMS(x)[1], PyArray_DIMS(x)[2], PyArray_DIMS(x)[3], PyArray_TYPE(x), m)
-    PyArray_CopyInto(y, x)
+    assign(y, x)
     return y
 
 

@@ -18,10 +18,12 @@ from cpython.ref cimport Py_INCREF, Py_REFCNT
 from libc.stdlib cimport free
 from numpy cimport (
     NPY_ARRAY_ALIGNED, NPY_ARRAY_WRITEABLE, NPY_BOOL, NPY_DOUBLE, NPY_FLOAT, NPY_INT, NPY_INT8, NPY_INT16, NPY_LONG,
-    NPY_LONGLONG, NPY_UINT8, NPY_UINT32, PyArray_BASE, PyArray_CopyInto, PyArray_DATA, PyArray_ISWRITEABLE,
+    NPY_LONGLONG, NPY_UINT8, NPY_UINT32, PyArray_BASE, PyArray_DATA, PyArray_ISWRITEABLE,
     PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SetBaseObject, PyArray_DIMS, PyArray_SIZE, PyArray_STRIDES, PyArray_TYPE,
     import_array, ndarray, npy_intp,
 )
+
+from tinynet.ops.walk cimport assign
 
 from tinynet.errors import ArgumentError, DTypeError
 
@@ -309,7 +311,7 @@ cdef inline npy_intp abs_stride(npy_intp s) noexcept:
 cdef ndarray own_copy(ndarray x):
     """A copy of x in a block of its own, in x's order of axes, native byte order."""
     cdef ndarray y = new_like(x)
-    PyArray_CopyInto(y, x)
+    assign(y, x)
     return y
 
 
@@ -409,7 +411,7 @@ cdef ndarray contiguous(ndarray x):
     if in_c_order_aligned(x):
         return x
     cdef ndarray y = new_array(PyArray_NDIM(x), PyArray_DIMS(x), PyArray_TYPE(x))
-    PyArray_CopyInto(y, x)
+    assign(y, x)
     return y
 
 
@@ -431,5 +433,5 @@ cdef ndarray matching(ndarray x, ndarray pattern):
     if same_layout(x, pattern):
         return x
     cdef ndarray y = new_like(pattern)
-    PyArray_CopyInto(y, x)
+    assign(y, x)
     return y
