@@ -5,6 +5,7 @@
 #include "activation.inc.h"
 #include "arithmetic.inc.h"
 #include "gemm.inc.h"
+#include "convolution.inc.h"
 #include "columns.inc.h"
 #include "rows.inc.h"
 #include "layer_norm.inc.h"

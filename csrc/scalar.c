@@ -160,6 +160,8 @@ static void gemm_panel_f32(float *c, const float *a, const float *p, const float
         }
 }
 
+#include "scalar_convolution.inc.h"
+
 /* ---- columns --------------------------------------------------------------------------------------------------------- */
 
 static void column_sum_f32(double *sum, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld) {

@@ -33,6 +33,7 @@ const tn_kernels TN_TABLE = {
     .gelu_tanh_backward_f32 = gelu_tanh_backward_f32,
     .gemm_pack_f32 = gemm_pack_f32,
     .gemm_panel_f32 = gemm_panel_f32,
+    .im2row_f32 = im2row_f32,
     .column_sum_f32 = column_sum_f32,
     .bn_statistics_f32 = bn_statistics_f32,
     .bn_apply_f32 = bn_apply_f32,

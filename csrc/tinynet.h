@@ -25,6 +25,16 @@
  * rounding of 64 additions stays near one unit in the last place. */
 #define TN_ROW_BLOCK 64
 
+/* How the windows of a convolution lie in an image: output (i, j) of rows x columns sees, under tap (r, s), the pixel
+ * (i * step_h + offset_h + r * gap_h, j * step_w + offset_w + s * gap_w), which is 0 outside the image.  Channel k of pixel (y, x)
+ * of image n is number ((n * h + y) * w + x) * ld + k. */
+typedef struct tn_window {
+    ptrdiff_t h, w, c, ld;                              /* the image */
+    ptrdiff_t rows, columns;                            /* the output */
+    ptrdiff_t taps_h, taps_w;                           /* the kernel */
+    ptrdiff_t step_h, step_w, offset_h, offset_w, gap_h, gap_w;
+} tn_window;
+
 typedef struct tn_kernels {
     const char *isa;       /* "scalar", "baseline", "avx2", "avx512" */
     ptrdiff_t panel;       /* columns of one packed panel of tn_gemm, NV * VL of gemm.inc.h */
@@ -99,6 +109,12 @@ typedef struct tn_kernels {
      * init is c itself if accumulate, else bias[n] if bias is not NULL, else 0.  n <= panel columns are written. */
     void (*gemm_panel_f32)(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
                            ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate);
+
+    /* ---- convolution ---------------------------------------------------------------------------------------------- */
+    /* rows[p, .], ld apart: columns [j, j + width) of what output pixel first + p sees, taps_h * taps_w * c numbers in the
+     * order (tap row, tap, channel).  Pixels are counted through all images. */
+    void (*im2row_f32)(float *rows, const float *x, const tn_window *v, ptrdiff_t first, ptrdiff_t count, ptrdiff_t j,
+                       ptrdiff_t width, ptrdiff_t ld);
 
     /* ---- columns of a matrix x (rows, c): sums over rows, in double over blocks of TN_ROW_BLOCK rows --------------- */
     /* sum[j] = sum over rows of x[., j] */

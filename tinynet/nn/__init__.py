@@ -22,6 +22,7 @@ from tinynet.nn.activation import (
     Tanh,
 )
 from tinynet.nn.container import ModuleDict, ModuleList, Sequential
+from tinynet.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from tinynet.nn.dropout import Dropout
 from tinynet.nn.linear import Flatten, Identity, Linear
 from tinynet.nn.loss import (
@@ -47,6 +48,10 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",

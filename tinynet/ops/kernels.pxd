@@ -6,6 +6,12 @@ cdef extern from "tinynet.h" nogil:
     enum:
         TN_ROW_BLOCK
 
+    ctypedef struct tn_window:
+        Py_ssize_t h, w, c, ld
+        Py_ssize_t rows, columns
+        Py_ssize_t taps_h, taps_w
+        Py_ssize_t step_h, step_w, offset_h, offset_w, gap_h, gap_w
+
     ctypedef struct tn_kernels:
         const char* isa
         Py_ssize_t panel
@@ -41,6 +47,8 @@ cdef extern from "tinynet.h" nogil:
         void (*gemm_pack_f32)(float* p, const float* b, Py_ssize_t k, Py_ssize_t n, Py_ssize_t bk, Py_ssize_t bn) noexcept nogil
         void (*gemm_panel_f32)(float* c, const float* a, const float* p, const float* bias, Py_ssize_t m, Py_ssize_t n,
                                Py_ssize_t k, Py_ssize_t ldc, Py_ssize_t am, Py_ssize_t ak, int accumulate) noexcept nogil
+        void (*im2row_f32)(float* rows, const float* x, const tn_window* v, Py_ssize_t first, Py_ssize_t count, Py_ssize_t j,
+                           Py_ssize_t width, Py_ssize_t ld) noexcept nogil
         void (*column_sum_f32)(double* sum, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld) noexcept nogil
         void (*bn_statistics_f32)(double* mean, double* m2, const float* x, Py_ssize_t rows, Py_ssize_t c,
                                   Py_ssize_t ld) noexcept nogil

@@ -22,6 +22,7 @@ from tinynet.nn.functional.activation import (
     tanh,
 )
 from tinynet.nn.functional.classification import cross_entropy, nll_loss, one_hot
+from tinynet.nn.functional.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from tinynet.nn.functional.dropout import dropout
 from tinynet.nn.functional.linear import linear
 from tinynet.nn.functional.loss import (
@@ -40,6 +41,10 @@ __all__ = [
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cross_entropy",
     "dropout",
     "elu",

@@ -1,0 +1,334 @@
+"""Convolution and transposed convolution over one or two axes.
+
+A convolution maps images x (N, C, H, W) to y (N, K, P, Q) by a kernel w (K, C / groups, R, S), per group of channels (Dumoulin &
+Visin 2016; as everywhere in deep learning it is a correlation, the kernel is not flipped):
+
+    y[n, k, i, j] = b[k] + sum over c, r, s of w[k, c, r, s] x[n, c, i stride + r dilation - padding, ...]
+    P = floor((H + 2 padding - dilation (R - 1) - 1) / stride) + 1
+
+Both gradients are convolutions of the same windows: gx spreads gy back, gw sums the products of gy and x over all windows
+(correlation.pyx).  The transposed convolution is the spreading as an op of its own: its forward is the gradient of a convolution
+in its images and its gradient is that convolution.  One axis is an image of height 1.
+
+Images are read and written channels last (layout.pyx); the kernel stays (K, C / groups, R, S).
+"""
+
+from cython.parallel cimport prange
+from numpy cimport (
+    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_NDIM, PyArray_TYPE, import_array, ndarray, npy_intp,
+)
+
+from tinynet._graph cimport Op
+from tinynet.ops.checks cimport check_float, check_same_dtype, shape_of
+from tinynet.ops.correlation cimport Shape, data, forward, weights
+from tinynet.ops.correlation_double cimport data_f64, forward_f64, weights_f64
+from tinynet.ops.kernels cimport K, TN_ROW_BLOCK
+from tinynet.ops.layout cimport Map, new_nhwc, nhwc
+from tinynet.ops.memory cimport contiguous, new_array
+from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
+
+from tinynet import _check
+from tinynet.errors import ArgumentError, DTypeError, ShapeError
+
+import_array()
+
+cdef object LARGEST = 2**31 - 1          # an extent, and what options may be: products of two fit into 64 bits
+
+
+def extents(str op, str argument, object value, int axes, int minimum):
+    """An option as one int per axis: an int stands for all axes."""
+    cdef object listed = value if isinstance(value, (tuple, list)) else (value,)
+    if len(listed) == 1:
+        listed = (listed[0],) * axes
+    expected = f"an int >= {minimum}" if minimum != 1 else "a positive int"
+    if axes > 1:
+        expected += f" or {axes} of them"
+    if len(listed) != axes:
+        raise ArgumentError(f"{op}: {argument} must be {expected}; got {value!r}")
+    for each in listed:
+        if isinstance(each, bool) or not hasattr(each, "__index__"):
+            raise DTypeError(f"{op}: {argument} must be {expected}; got {value!r}")
+        if each.__index__() < minimum or each.__index__() > LARGEST:
+            raise ArgumentError(f"{op}: {argument} must be {expected}{' below 2^31' if each > 0 else ''}; got {value!r}")
+    return tuple([each.__index__() for each in listed])
+
+
+cdef void column_piece(double* part, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld, Py_ssize_t step,
+                       Py_ssize_t i) noexcept nogil:
+    cdef unsigned long mode = tn_enter()
+    K.column_sum_f32(part + i * c, x + i * step * ld, min(step, rows - i * step), c, ld)
+    tn_leave(mode)
+
+
+cdef ndarray channel_sums(ndarray x):
+    """The sum of each channel of x (N, C, H, W), float32 through double."""
+    cdef Map m
+    cdef ndarray y = new_array(1, PyArray_DIMS(x) + 1, PyArray_TYPE(x)), parts
+    if PyArray_TYPE(x) != NPY_FLOAT:
+        (<object>y)[...] = (<object>x).sum(axis=(0, 2, 3))
+        return y
+    x = nhwc(x, &m)
+    cdef Py_ssize_t rows = m.n * m.h * m.w, c = m.c, ld = m.ld, i, j
+    cdef Py_ssize_t step = max(((rows + SLOTS - 1) // SLOTS + TN_ROW_BLOCK - 1) // TN_ROW_BLOCK, 1) * TN_ROW_BLOCK
+    cdef Py_ssize_t ranges = max((rows + step - 1) // step, 1)
+    cdef npy_intp size = ranges * c
+    parts = new_array(1, &size, NPY_DOUBLE)
+    cdef double* part = <double*>PyArray_DATA(parts)
+    cdef const float* px = <const float*>m.data
+    cdef int threads = team(4.0 * rows * c, ranges)
+    if threads == 1:
+        with nogil:
+            for i in range(ranges):
+                column_piece(part, px, rows, c, ld, step, i)
+    else:
+        for i in prange(ranges, nogil=True, schedule="static", num_threads=threads):
+            column_piece(part, px, rows, c, ld, step, i)
+    for i in range(1, ranges):
+        for j in range(c):
+            part[j] += part[i * c + j]
+    for j in range(c):
+        (<float*>PyArray_DATA(y))[j] = <float>part[j]
+    return y
+
+
+cdef class Windows(Op):
+    """What both convolutions share: options, the two directions between images and outputs, and the kernel's gradient."""
+
+    arguments = ("input", "weight", "bias")
+    optional = ("bias",)
+
+    cdef int axes
+    cdef tuple stride, dilation
+    cdef object padding                  # a tuple, "same" or "valid"
+    cdef Py_ssize_t groups
+    cdef Shape shape
+    cdef bint single, has_bias           # single: a batch of one without its axis
+
+    cdef int options(self, str op, object stride, object dilation, object groups) except -1:
+        self.stride = extents(op, "stride", stride, self.axes, 1)
+        self.dilation = extents(op, "dilation", dilation, self.axes, 1)
+        self.groups = _check.integer(op, "groups", groups, 1)
+        return 0
+
+    cdef ndarray image(self, ndarray x):
+        """x as (N, C, H, W): a view."""
+        cdef object y = x
+        if self.single:
+            y = y[None]
+        return y if self.axes == 2 else y[:, :, None]
+
+    cdef ndarray as_given(self, ndarray x):
+        """An image (N, C, H, W) with the axes of the input."""
+        cdef object y = x
+        if self.axes == 1:
+            y = y[:, :, 0]
+        return y[0] if self.single else y
+
+    cdef int check(self, str op, ndarray x, ndarray w, ndarray b, bint transposed) except -1:
+        """Everything but the sizes of images; fills the channels and the kernel of `shape`."""
+        cdef Shape* z = &self.shape
+        cdef str space = ", H, W" if self.axes == 2 else ", L", kernel = ", R, S" if self.axes == 2 else ", S"
+        cdef str form = f"({'C, K' if transposed else 'K, C'}/groups{kernel})"
+        cdef int nd = self.axes + 2
+        cdef Py_ssize_t own, other
+        check_float(op, "input", x)
+        check_same_dtype(op, "input", x, "weight", w)
+        if PyArray_NDIM(x) != nd and PyArray_NDIM(x) != nd - 1:
+            raise ShapeError(f"{op}: input must have shape (N, C{space}) or (C{space}); got {shape_of(x)}")
+        self.single = PyArray_NDIM(x) == nd - 1
+        if PyArray_NDIM(w) != nd or 0 in shape_of(w):
+            raise ShapeError(f"{op}: weight must have shape {form}, all at least 1; got {shape_of(w)}")
+        own, other = (0, 1) if transposed else (1, 0)       # the axes of w that hold the channels of input and output
+        cdef Py_ssize_t c = PyArray_DIMS(x)[0 if self.single else 1], wanted = PyArray_DIMS(w)[own]
+        cdef Py_ssize_t out = PyArray_DIMS(w)[other] * (self.groups if transposed else 1)
+        if not transposed:
+            wanted *= self.groups
+        if wanted != c:
+            raise ShapeError(f"{op}: weight must have shape {form} with C = {c} to match input {shape_of(x)}, "
+                             f"groups={self.groups}; got {shape_of(w)}")
+        if PyArray_DIMS(w)[0] % self.groups:
+            raise ShapeError(f"{op}: weight must have shape {form} with {'C' if transposed else 'K'} a multiple of "
+                             f"groups={self.groups}; got {shape_of(w)}")
+        if b is not None:
+            check_same_dtype(op, "input", x, "bias", b)
+            if PyArray_NDIM(b) != 1 or PyArray_DIMS(b)[0] != out:
+                raise ShapeError(f"{op}: bias must have shape (K,) with K = {out} to match weight {shape_of(w)}; got {shape_of(b)}")
+        if 0 in shape_of(x)[0 if self.single else 1:]:
+            raise ShapeError(f"{op}: input must have at least one pixel in each channel; got {shape_of(x)}")
+        self.has_bias = b is not None
+        z.n, z.groups = 1 if self.single else PyArray_DIMS(x)[0], self.groups
+        z.c, z.k = (out, c) if transposed else (c, out)
+        z.r, z.s = PyArray_DIMS(w)[2] if self.axes == 2 else 1, PyArray_DIMS(w)[nd - 1]
+        z.step_h, z.step_w = self.stride[0] if self.axes == 2 else 1, self.stride[self.axes - 1]
+        z.gap_h, z.gap_w = self.dilation[0] if self.axes == 2 else 1, self.dilation[self.axes - 1]
+        return 0
+
+    cdef ndarray gathered(self, ndarray x, ndarray w, ndarray b):
+        """The convolution: images (N, C, H, W) to outputs (N, K, rows, columns)."""
+        cdef Shape* z = &self.shape
+        cdef Map mx, my
+        cdef ndarray y = new_nhwc(z.n, z.k, z.rows, z.columns, PyArray_TYPE(x), &my)
+        w = w if self.axes == 2 else (<object>w)[:, :, None]
+        if PyArray_TYPE(x) == NPY_FLOAT:
+            x = nhwc(x, &mx)
+            forward(z, &my, &mx, w, None if b is None else contiguous(b))
+        else:
+            forward_f64(z, y, x, w, b)
+        return y
+
+    cdef ndarray spread(self, ndarray y, ndarray w, ndarray b):
+        """The transposed convolution: outputs (N, K, rows, columns) to images (N, C, H, W)."""
+        cdef Shape* z = &self.shape
+        cdef Map mx, my
+        cdef ndarray x = new_nhwc(z.n, z.c, z.h, z.w, PyArray_TYPE(y), &mx)
+        w = w if self.axes == 2 else (<object>w)[:, :, None]
+        if PyArray_TYPE(y) == NPY_FLOAT:
+            y = nhwc(y, &my)
+            data(z, &mx, &my, w, None if b is None else contiguous(b))
+        else:
+            data_f64(z, x, y, w, b)
+        return x
+
+    cdef ndarray kernel(self, ndarray x, ndarray y):
+        """The gradient of the kernel, from images and outputs."""
+        cdef Shape* z = &self.shape
+        cdef Map mx, my
+        cdef npy_intp[4] shape
+        shape[0], shape[1], shape[2], shape[3] = z.k, z.c // z.groups, z.r, z.s
+        cdef ndarray gw = new_array(4, shape, PyArray_TYPE(x))
+        if PyArray_TYPE(x) == NPY_FLOAT:
+            x, y = nhwc(x, &mx), nhwc(y, &my)
+            weights(z, gw, &mx, &my)
+        else:
+            weights_f64(z, gw, x, y)
+        return gw if self.axes == 2 else (<object>gw)[:, :, 0]
+
+
+cdef object output_extent(str op, object size):
+    """An extent of an output, which must be a possible one."""
+    if size > LARGEST:
+        raise ShapeError(f"{op}: the output must have extents below 2^31; got {size}")
+    return size
+
+
+cdef class Convolution(Windows):
+    """y = x correlated with w (K, C/groups, R, S), + b (K) or None.
+
+    gx = gy spread over the windows by w, gw = sum over windows of gy x, gb = sum of gy over all but the channels.
+    Saves x if gw is wanted, w if gx is.
+    """
+
+    def __init__(self, int axes, stride, padding, dilation, groups):
+        self.axes = axes
+        self.options(self.name, stride, dilation, groups)
+        if isinstance(padding, str):
+            self.padding = _check.choice(self.name, "padding", padding, ("same", "valid"))
+            if padding == "same" and self.stride != (1,) * axes:
+                raise ArgumentError(f"{self.name}: stride must be 1 for padding='same'; got {stride!r}")
+        else:
+            self.padding = extents(self.name, "padding", padding, axes, 0)
+
+    @property
+    def name(self):
+        return f"conv{self.axes}d"
+
+    cdef tuple along(self, object size, object taps, int axis):
+        """(padding before the first pixel, outputs) along an axis."""
+        reach = self.dilation[axis] * (taps - 1) + 1
+        if self.padding == "same":
+            return (reach - 1) // 2, size
+        pad = 0 if self.padding == "valid" else self.padding[axis]
+        if size + 2 * pad < reach:
+            raise ShapeError(f"{self.name}: input must be at least as large as the kernel's reach {reach} along axis {axis - self.axes}, "
+                             f"with its padding; got {size} + 2 * {pad}")
+        return pad, output_extent(self.name, (size + 2 * pad - reach) // self.stride[axis] + 1)
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray x = inputs[0], w = inputs[1], b = inputs[2], y
+        cdef Shape* z = &self.shape
+        cdef Map m
+        self.check(self.name, x, w, b, False)
+        x = self.image(x)                                                   # (N, C, H, W)
+        z.h, z.w = PyArray_DIMS(x)[2], PyArray_DIMS(x)[3]
+        z.pad_h, z.rows = self.along(z.h, z.r, 0) if self.axes == 2 else (0, 1)
+        z.pad_w, z.columns = self.along(z.w, z.s, self.axes - 1)
+        if PyArray_TYPE(x) == NPY_FLOAT:
+            x = nhwc(x, &m)
+        y = self.gathered(x, w, b)                                          # (N, K, P, Q)
+        self.save((x if self.needs[1] else None, w if self.needs[0] else None))
+        return self.as_given(y)
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        cdef ndarray x = self.saved[0], w = self.saved[1], g = self.image(gy), gx = None, gw = None, gb = None
+        cdef Map m
+        if PyArray_TYPE(g) == NPY_FLOAT:
+            g = nhwc(g, &m)
+        if needs[0]:
+            gx = self.as_given(self.spread(g, w, None))
+        if needs[1]:
+            gw = self.kernel(x, g)
+        if self.has_bias and needs[2]:
+            gb = channel_sums(g)
+        return gx, gw, gb
+
+
+cdef class TransposedConvolution(Windows):
+    """y = x spread over windows by w (C, K/groups, R, S), + b (K) or None: the gradient of a convolution with w in its images.
+
+    gx = gy correlated with w, gw = sum over windows of x gy, gb = sum of gy over all but the channels.
+    Saves x if gw is wanted, w if gx is.
+    """
+
+    cdef tuple output_padding
+
+    def __init__(self, int axes, stride, padding, output_padding, groups, dilation):
+        self.axes = axes
+        self.options(self.name, stride, dilation, groups)
+        self.padding = extents(self.name, "padding", padding, axes, 0)
+        self.output_padding = extents(self.name, "output_padding", output_padding, axes, 0)
+        for extra, step, gap in zip(self.output_padding, self.stride, self.dilation):
+            if extra >= max(step, gap):
+                raise ArgumentError(f"{self.name}: output_padding must be smaller than stride or dilation, {stride!r} and {dilation!r}; "
+                                    f"got {output_padding!r}")
+
+    @property
+    def name(self):
+        return f"conv_transpose{self.axes}d"
+
+    cdef object along(self, object size, object taps, int axis):
+        """Pixels of the output along an axis."""
+        out = ((size - 1) * self.stride[axis] - 2 * self.padding[axis] + self.dilation[axis] * (taps - 1)
+               + self.output_padding[axis] + 1)
+        if out < 1:
+            raise ShapeError(f"{self.name}: input must be large enough for an output of at least 1 along axis {axis - self.axes}; "
+                             f"got {size}, which gives {out}")
+        return output_extent(self.name, out)
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray x = inputs[0], w = inputs[1], b = inputs[2], y
+        cdef Shape* z = &self.shape
+        cdef Map m
+        self.check(self.name, x, w, b, True)
+        x = self.image(x)                                                   # (N, C, H, W)
+        z.rows, z.columns = PyArray_DIMS(x)[2], PyArray_DIMS(x)[3]
+        z.h = self.along(z.rows, z.r, 0) if self.axes == 2 else 1
+        z.w = self.along(z.columns, z.s, self.axes - 1)
+        z.pad_h, z.pad_w = self.padding[0] if self.axes == 2 else 0, self.padding[self.axes - 1]
+        if PyArray_TYPE(x) == NPY_FLOAT:
+            x = nhwc(x, &m)
+        y = self.spread(x, w, b)
+        self.save((x if self.needs[1] else None, w if self.needs[0] else None))
+        return self.as_given(y)
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        cdef ndarray x = self.saved[0], w = self.saved[1], g = self.image(gy), gx = None, gw = None, gb = None
+        cdef Map m
+        if PyArray_TYPE(g) == NPY_FLOAT:
+            g = nhwc(g, &m)
+        if needs[0]:
+            gx = self.as_given(self.gathered(g, w, None))
+        if needs[1]:
+            gw = self.kernel(g, x)
+        if self.has_bias and needs[2]:
+            gb = channel_sums(g)
+        return gx, gw, gb
