@@ -13,4 +13,6 @@
 #include "loss.inc.h"
 #include "random.inc.h"
 #include "update.inc.h"
+#include "pooling.inc.h"
+#include "response.inc.h"
 #include "table.inc.h"

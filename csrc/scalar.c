@@ -546,6 +546,8 @@ static void adagrad_f32(float *w, float *s, const float *g, ptrdiff_t n, float r
     }
 }
 
+#include "scalar_pooling.inc.h"
+
 #define TN_TABLE tn_kernels_scalar
 #define TN_NAME "scalar"
 #include "table.inc.h"

@@ -196,6 +196,36 @@ typedef struct tn_kernels {
     void (*sum_columns_f32)(double *total, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld,
                             const double *center);
 
+    /* ---- pooling: one row of the output, of a map whose pixels are rows of c channels ------------------------------ */
+    /* The windows of an axis are a table of three numbers each, {start, first, last}: taps first <= i < last lie inside
+     * the map, at start + i * d.  `touching` holds {from, to} per position: no window outside from <= o < to covers it. */
+    /* y (columns, c) = the largest x in the window at (row, column), x (., w, ldx), and at = the number i * kw + k of the
+     * tap where it stands, not stored if at is NULL: NaN counts as the largest; the first of equal taps, the last NaN. */
+    void (*max_pool_forward_f32)(float *y, uint8_t *at, const float *x, const ptrdiff_t *row, const ptrdiff_t *windows,
+                                 ptrdiff_t columns, ptrdiff_t w, ptrdiff_t c, ptrdiff_t ldx, ptrdiff_t kw, ptrdiff_t dh,
+                                 ptrdiff_t dw);
+    /* gx (w, c) of row iy of the map = sum of gy (., columns, ldg) over the windows that chose it, by rows and columns;
+     * rows: the windows of the vertical axis, touching_row and touching[w]: those that may cover iy and each column. */
+    void (*max_pool_backward_f32)(float *gx, const float *gy, const uint8_t *at, ptrdiff_t iy, const ptrdiff_t *rows,
+                                  const ptrdiff_t *touching_row, const ptrdiff_t *windows, const ptrdiff_t *touching,
+                                  ptrdiff_t w, ptrdiff_t columns, ptrdiff_t c, ptrdiff_t ldg, ptrdiff_t kw,
+                                  ptrdiff_t dh, ptrdiff_t dw);
+    /* y (columns, c) = sum of x over the rectangle of rows row[0] <= i < row[1] and columns windows[2 q] <= k <
+     * windows[2 q + 1], of x[i, k, .] * weight[i * w + k], or of x / divisor[q] where weight is NULL.
+     * In float32 over blocks of TN_ROW_BLOCK pixels, in double beyond. */
+    void (*window_sum_f32)(float *y, const float *x, const float *weight, const float *divisor, const ptrdiff_t *row,
+                           const ptrdiff_t *windows, ptrdiff_t columns, ptrdiff_t w, ptrdiff_t c, ptrdiff_t ldx);
+    /* ---- local response normalisation: rows of c channels ------------------------------------------------------------ */
+    /* y_j = x_j d_j^-beta, d_j = k + alpha * sum of x_i^2 over j - below <= i <= j + above, both at most c.
+     * room: c + below + above floats to work in. */
+    void (*response_forward_f32)(float *y, float *room, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldx,
+                                 ptrdiff_t below, ptrdiff_t above, float alpha, float beta, float k);
+    /* gx_j = gy_j d_j^-beta - 2 alpha beta x_j * sum over i, j - above <= i <= j + below, of gy_i x_i d_i^(-beta-1).
+     * room: 2 (c + below + above) floats. */
+    void (*response_backward_f32)(float *gx, float *room, const float *gy, const float *x, ptrdiff_t rows, ptrdiff_t c,
+                                  ptrdiff_t ldg, ptrdiff_t ldx, ptrdiff_t below, ptrdiff_t above, float alpha,
+                                  float beta, float k);
+
     /* ---- random numbers -------------------------------------------------------------------------------------------- */
     /* Philox4x32-10 (Salmon et al. 2011, section 3.3): element i of out is word i % 4 of the block with counter
      * (first/4 + i/4, call) under the key `seed`.  first and the pieces' starts are multiples of 4. */
