@@ -27,10 +27,16 @@ typedef uint8_t vb __attribute__((vector_size(VL)));
         }                                                \
     } while (0)
 
-INLINE vi widened_bytes(const uint8_t *p, ptrdiff_t m) {
+INLINE vi load_bytes(const uint8_t *p, ptrdiff_t m) {
     vb v = {0};
     memcpy(&v, p, (size_t)m);
+#if defined(__AVX512F__)
+    return (vi)_mm512_cvtepu8_epi32((__m128i)v); /* GCC 12 converts lane by lane */
+#elif defined(__AVX2__)
+    return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)&v));
+#else
     return __builtin_convertvector(v, vi);
+#endif
 }
 
 INLINE void store_bytes(uint8_t *p, vi v, ptrdiff_t m) {
@@ -100,7 +106,7 @@ static void max_pool_backward_f32(float *gx, const float *gy, const uint8_t *at,
                     }
                     int32_t number = (int32_t)(down * kw + right);
                     for (int b = 0; b < count; b++) {
-                        vi chosen = widened_bytes(at + o * c + j + b * VL, m) == number;
+                        vi chosen = load_bytes(at + o * c + j + b * VL, m) == number;
                         sum[b] += (vf)(chosen & (vi)load_n(gy + o * ldg + j + b * VL, m));
                     }
                 }

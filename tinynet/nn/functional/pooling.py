@@ -136,8 +136,8 @@ def max_pool2d(
     """The largest element of each window of a map, per channel.
 
     y[p, q] = max over taps (i, j) of x[p sh - ph + i dh, q sw - pw + j dw], over those inside the map.
-    NaN counts as the largest.  The gradient goes to the first tap that attains the maximum (the last that is NaN),
-    row by row.
+    NaN counts as the largest.  The gradient goes to the first tap that attains the maximum (to the last one
+    that is NaN), row by row.
 
     Parameters
     ----------
