@@ -67,14 +67,16 @@ class DataLoader:
     prefetch_factor : int, optional
         With workers: how many batches each may be ahead, by default 2.
     seed : int in [0, 2**64), optional
-        Key of the order and of `batch_rng`; a given sampler keeps its own.  Without it (and `generator`) the
-        seed of the default generator, which `tinynet.manual_seed` sets and which is 0 before, is read once,
-        here: the order stays a function of seed and epoch, and a later `manual_seed` does not change it.
+        Key of the order, `batch_rng` and `sample_random`; a given sampler keeps its own.  Without it (and
+        `generator`) the seed of the default generator, which `tinynet.manual_seed` sets and which is 0
+        before, is read once, here: the order stays a function of seed and epoch, and a later `manual_seed`
+        does not change it.
     transform : callable, optional
         Batch function on arrays, called with the arrays of the batch as its arguments (``transform(images,
         labels)``; for samples that are neither tuples nor lists, with the one batch).  It returns an array or
-        a tuple of arrays, which take the place of its arguments.  It should depend on its arguments and on
-        `batch_rng` only; otherwise order and resumption are no longer reproducible.
+        a tuple of arrays, which take the place of its arguments.  It should depend on its arguments, on
+        `batch_rng` and on `sample_random` only; otherwise order and resumption are no longer reproducible.
+        For images there are `Normalize` and `Augment`.
 
     Attributes
     ----------
@@ -100,8 +102,9 @@ class DataLoader:
     one thread at a time.  Handing a batch over costs 20 to 70 us, more than gathering a small one from
     memory: a batch (60, 784) of float32 takes 14 us without workers.
     Data set, collate_fn and transform are called by several threads at once, in no fixed order: their random
-    numbers must come from `batch_rng`.  What they raise is raised by the loop at that batch, and ends it.
-    So does leaving the loop, which waits at most half a second for batches in the making.
+    numbers must come from `batch_rng` or `sample_random`.  What they raise is raised by the loop at that
+    batch, and ends it.  So does leaving the loop, which waits at most half a second for batches in the
+    making.
 
     Examples
     --------
