@@ -30,21 +30,32 @@ INLINE void transpose(vf v[VL]) {
     }
 }
 
+/* A block of m rows and n columns that is no whole tile: by vectors if half of them is used, else element by element. */
+INLINE void transpose_edge(float *y, const float *x, ptrdiff_t m, ptrdiff_t n, ptrdiff_t ldy, ptrdiff_t ldx) {
+    if (m < VL / 2 || n < VL / 2) {
+        for (ptrdiff_t i = 0; i < m; i++)
+            for (ptrdiff_t j = 0; j < n; j++) y[i * ldy + j] = x[j * ldx + i];
+        return;
+    }
+    vf v[VL] = {{0}};
+    for (int k = 0; k < n; k++) v[k] = load_n(x + k * ldx, m);
+    transpose(v);
+    for (int k = 0; k < m; k++) store_n(y + k * ldy, v[k], n);
+}
+
 static void transpose_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ldy, ptrdiff_t ldx) {
     for (ptrdiff_t i = 0; i < rows; i += VL) {
         const ptrdiff_t m = rows - i < VL ? rows - i : VL;
         for (ptrdiff_t j = 0; j < cols; j += VL) {
             const ptrdiff_t n = cols - j < VL ? cols - j : VL;
-            vf v[VL] = {{0}};
-            if (m == VL && n == VL) {
-                for (int k = 0; k < VL; k++) v[k] = load(x + (j + k) * ldx + i);
-                transpose(v);
-                for (int k = 0; k < VL; k++) store(y + (i + k) * ldy + j, v[k]);
-            } else {
-                for (int k = 0; k < n; k++) v[k] = load_n(x + (j + k) * ldx + i, m);
-                transpose(v);
-                for (int k = 0; k < m; k++) store_n(y + (i + k) * ldy + j, v[k], n);
+            if (m < VL || n < VL) {
+                transpose_edge(y + i * ldy + j, x + j * ldx + i, m, n, ldy, ldx);
+                continue;
             }
+            vf v[VL];
+            for (int k = 0; k < VL; k++) v[k] = load(x + (j + k) * ldx + i);
+            transpose(v);
+            for (int k = 0; k < VL; k++) store(y + (i + k) * ldy + j, v[k]);
         }
     }
 }

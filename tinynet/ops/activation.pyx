@@ -1,7 +1,7 @@
 """Activations: elementwise functions y = f(x) whose derivative is a function of y alone or of x alone.
 
 Each saves the one array that its derivative is written with, y where that loses nothing: x may then be overwritten.  float32
-runs the C kernels over pieces of 8192 elements (32 KiB, an L1 cache); float64 is NumPy, written as the equations stand.
+runs the C kernels over pieces of 8192 elements (32 KiB, an L1 cache), a slice of channels where it lies; float64 is NumPy, written as the equations stand.
 
 ReLU6: Krizhevsky 2010.  Leaky ReLU: Maas, Hannun & Ng 2013.  ELU: Clevert, Unterthiner & Hochreiter 2016.  GELU and SiLU:
 Hendrycks & Gimpel 2016.  Softplus: Dugas, Bengio, Belisle, Nadeau & Garcia 2001.  Hard tanh: Collobert 2004.
@@ -9,13 +9,14 @@ Hendrycks & Gimpel 2016.  Softplus: Dugas, Bengio, Belisle, Nadeau & Garcia 2001
 
 from cython.parallel cimport prange
 from libc.math cimport M_PI, isfinite, sqrt
-from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
+from numpy cimport NPY_FLOAT, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, quiet
 from tinynet.ops.kernels cimport K
-from tinynet.ops.memory cimport dense, matching, new_like
+from tinynet.ops.memory cimport matching, new_like, same_layout
 from tinynet.ops.threads cimport PIECE, team, tn_enter, tn_leave
+from tinynet.ops.walk cimport Stretch, Walk, plan, stretch
 
 import numpy as np
 
@@ -31,54 +32,83 @@ ctypedef void (*map1_p_t)(float* y, const float* x, Py_ssize_t n, const float* p
 ctypedef void (*map2_p_t)(float* z, const float* x, const float* y, Py_ssize_t n, const float* p) noexcept nogil
 
 
-cdef void piece1(map1_t f, map1_p_t f_p, const float* p, float* y, const float* x, Py_ssize_t n, Py_ssize_t i) noexcept nogil:
+cdef void piece1(map1_t f, map1_p_t f_p, const float* p, const Walk* w, Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()
-    if f != NULL:
-        f(y + i * PIECE, x + i * PIECE, min(PIECE, n - i * PIECE))
-    else:
-        f_p(y + i * PIECE, x + i * PIECE, min(PIECE, n - i * PIECE), p)
+    cdef Py_ssize_t row = i // w.across * w.step, last = min(row + w.step, w.rows), first = i % w.across * PIECE, j
+    cdef Py_ssize_t n = min(w.n - first, PIECE)
+    cdef float* y
+    cdef const float* x
+    cdef Stretch s
+    while row < last:
+        s = stretch(w, row, last)
+        for j in range(s.count):
+            y = w.data[0] + first + s.at[0] + j * w.steps[0][2]
+            x = w.data[1] + first + s.at[1] + j * w.steps[1][2]
+            if f != NULL:
+                f(y, x, n)
+            else:
+                f_p(y, x, n, p)
+        row += s.count
     tn_leave(mode)
 
 
-cdef void piece2(map2_t f, map2_p_t f_p, const float* p, float* z, const float* x, const float* y, Py_ssize_t n,
-                 Py_ssize_t i) noexcept nogil:
+cdef void piece2(map2_t f, map2_p_t f_p, const float* p, const Walk* w, Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()
-    if f != NULL:
-        f(z + i * PIECE, x + i * PIECE, y + i * PIECE, min(PIECE, n - i * PIECE))
-    else:
-        f_p(z + i * PIECE, x + i * PIECE, y + i * PIECE, min(PIECE, n - i * PIECE), p)
+    cdef Py_ssize_t row = i // w.across * w.step, last = min(row + w.step, w.rows), first = i % w.across * PIECE, j
+    cdef Py_ssize_t n = min(w.n - first, PIECE)
+    cdef float* z
+    cdef const float* x
+    cdef const float* y
+    cdef Stretch s
+    while row < last:
+        s = stretch(w, row, last)
+        for j in range(s.count):
+            z = w.data[0] + first + s.at[0] + j * w.steps[0][2]
+            x = w.data[1] + first + s.at[1] + j * w.steps[1][2]
+            y = w.data[2] + first + s.at[2] + j * w.steps[2][2]
+            if f != NULL:
+                f(z, x, y, n)
+            else:
+                f_p(z, x, y, n, p)
+        row += s.count
     tn_leave(mode)
 
 
-cdef void map1(map1_t f, map1_p_t f_p, const float* p, ndarray y, ndarray x, int cost) noexcept:
-    """y = f(x), or f_p(x; p) if f is NULL, both dense in the same layout; cost of an element in units of `team`."""
-    cdef float* py = <float*>PyArray_DATA(y)
-    cdef const float* px = <const float*>PyArray_DATA(x)
-    cdef Py_ssize_t n = PyArray_SIZE(x), i
-    cdef int threads = team(<double>n * cost, (n + PIECE - 1) // PIECE)
+cdef bint map1(map1_t f, map1_p_t f_p, const float* p, ndarray y, ndarray x, int cost) noexcept:
+    """y = f(x), or f_p(x; p) if f is NULL; cost of an element in units of `team`.  False, and nothing done, if x does not run
+    along y's memory."""
+    cdef Walk w
+    cdef Py_ssize_t i
+    cdef int threads
+    if not plan(&w, y, x, None) or w.inner[1] != 1:
+        return False
+    threads = team(<double>w.rows * w.n * cost, w.pieces)
     if threads == 1:
         with nogil:
-            for i in range((n + PIECE - 1) // PIECE):
-                piece1(f, f_p, p, py, px, n, i)
+            for i in range(w.pieces):
+                piece1(f, f_p, p, &w, i)
     else:
-        for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads):
-            piece1(f, f_p, p, py, px, n, i)
+        for i in prange(w.pieces, nogil=True, schedule="static", num_threads=threads):
+            piece1(f, f_p, p, &w, i)
+    return True
 
 
-cdef void map2(map2_t f, map2_p_t f_p, const float* p, ndarray z, ndarray x, ndarray y, int cost) noexcept:
-    """z = f(x, y), or f_p(x, y; p) if f is NULL, all dense in the same layout."""
-    cdef float* pz = <float*>PyArray_DATA(z)
-    cdef const float* px = <const float*>PyArray_DATA(x)
-    cdef const float* py = <const float*>PyArray_DATA(y)
-    cdef Py_ssize_t n = PyArray_SIZE(x), i
-    cdef int threads = team(<double>n * cost, (n + PIECE - 1) // PIECE)
+cdef bint map2(map2_t f, map2_p_t f_p, const float* p, ndarray z, ndarray x, ndarray y, int cost) noexcept:
+    """z = f(x, y), or f_p(x, y; p) if f is NULL; False, and nothing done, if x or y does not run along z's memory."""
+    cdef Walk w
+    cdef Py_ssize_t i
+    cdef int threads
+    if not plan(&w, z, x, y) or w.inner[1] != 1 or w.inner[2] != 1:
+        return False
+    threads = team(<double>w.rows * w.n * cost, w.pieces)
     if threads == 1:
         with nogil:
-            for i in range((n + PIECE - 1) // PIECE):
-                piece2(f, f_p, p, pz, px, py, n, i)
+            for i in range(w.pieces):
+                piece2(f, f_p, p, &w, i)
     else:
-        for i in prange((n + PIECE - 1) // PIECE, nogil=True, schedule="static", num_threads=threads):
-            piece2(f, f_p, p, pz, px, py, n, i)
+        for i in prange(w.pieces, nogil=True, schedule="static", num_threads=threads):
+            piece2(f, f_p, p, &w, i)
+    return True
 
 
 cdef double finite(str op, str argument, object value) except? -1.0:
@@ -118,11 +148,13 @@ cdef class Activation(Op):
         if self.forward_f32 == NULL and self.forward_p_f32 == NULL:
             raise NotImplementedError(f"{self.name}: no forward")
         check_float(self.name, "input", x)
-        x = dense(x)
-        y = new_like(x) if out is None or (<object>out).strides != (<object>x).strides else out
+        y = new_like(x) if out is None or not same_layout(out, x) else out
         if PyArray_TYPE(x) == NPY_FLOAT:
             p[0], p[1] = <float>self.p[0], <float>self.p[1]
-            map1(self.forward_f32, self.forward_p_f32, p, y, x, self.cost)
+            if not map1(self.forward_f32, self.forward_p_f32, p, y, x, self.cost):
+                x = matching(x, new_like(x))
+                y = new_like(x)
+                map1(self.forward_f32, self.forward_p_f32, p, y, x, self.cost)
         else:
             with quiet():
                 (<object>y)[...] = self.forward_f64(x)
@@ -130,11 +162,13 @@ cdef class Activation(Op):
         return y
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray v = self.saved[0], g = matching(gy, v), gx = new_like(v)
+        cdef ndarray v = self.saved[0], g = gy, gx = new_like(v)
         cdef float[2] p
         if PyArray_TYPE(v) == NPY_FLOAT:
             p[0], p[1] = <float>self.p[0], <float>self.p[1]
-            map2(self.backward_f32, self.backward_p_f32, p, gx, g, v, self.backward_cost)
+            if not map2(self.backward_f32, self.backward_p_f32, p, gx, g, v, self.backward_cost):
+                g, v = matching(g, gx), matching(v, gx)
+                map2(self.backward_f32, self.backward_p_f32, p, gx, g, v, self.backward_cost)
         else:
             (<object>gx)[...] = self.backward_f64(g, v)
         return (gx,)

@@ -11,6 +11,7 @@ from tinynet.ops.arithmetic cimport scaled
 from tinynet.ops.checks cimport axis_of, check_float, quiet, shape_of
 from tinynet.ops.memory cimport new_array, new_like, outline, repeated
 from tinynet.ops.sums cimport quotients, totals
+from tinynet.ops.walk cimport assign
 
 import numpy as np
 
@@ -113,7 +114,7 @@ cdef class Sum(Reduction):
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray gx = new_like(self.x)
-        (<object>gx)[...] = self.over_x(gy)
+        assign(gx, self.over_x(gy))
         return (gx,)
 
 
@@ -133,7 +134,7 @@ cdef class Mean(Reduction):
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray gx = new_like(self.x)
         cdef double n = count_of(self.x, self.dims)
-        (<object>gx)[...] = self.over_x(scaled(gy, 1.0 / n if n else 0.0))
+        assign(gx, self.over_x(scaled(gy, 1.0 / n if n else 0.0)))
         return (gx,)
 
 

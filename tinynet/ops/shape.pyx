@@ -9,7 +9,11 @@ from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_ISCARRAY_RO, PyArray_SIZE
 from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast
 from tinynet.ops.checks cimport axis_of, check_same_dtype, quiet, shape_of
-from tinynet.ops.memory cimport contiguous, new_array, new_like, new_shaped, outline, own_copy, repeated, reshaped
+from tinynet.ops.layout cimport Map, is_channels_last, new_nhwc
+from tinynet.ops.memory cimport (
+    contiguous, matching, new_array, new_like, new_shaped, outline, own_copy, repeated, reshaped,
+)
+from tinynet.ops.walk cimport assign
 
 import numpy as np
 
@@ -56,9 +60,7 @@ cdef class Reshape(Op):
         cdef ndarray g = view_or_copy(gy, shape_of(self.x))
         if PyArray_NDIM(self.x) < 4:
             return (g,)
-        cdef ndarray gx = new_like(self.x)        # 4-D activations are channels-last: give the gradient back so
-        (<object>gx)[...] = g
-        return (gx,)
+        return (matching(g, self.x),)        # images are channels-last: give the gradient back so
 
 
 cdef ndarray view_or_copy(ndarray x, tuple shape):
@@ -179,10 +181,31 @@ cdef class Cat(Op):
         if y is None:
             shape = list(shape_of(first))
             shape[self.axis] = self.ends[-1]
-            y = new_shaped(first, shape)
-        if parts:
+            y = self.room(first, parts, shape)
+        if nd == 4:
+            self.copy_images(y, inputs)
+        elif parts:
             np.concatenate(parts, self.axis, y)
         return y
+
+    cdef ndarray room(self, ndarray first, list parts, list shape):
+        """An array for the result, channels-last where images are put together along their channels or one of them is so."""
+        cdef Map m
+        cdef ndarray x
+        if len(shape) == 4 and self.axis == 1 and (<object>first).dtype.kind == "f":
+            return new_nhwc(shape[0], shape[1], shape[2], shape[3], PyArray_TYPE(first), &m)
+        for x in parts:
+            if is_channels_last(x):
+                return new_shaped(x, shape)
+        return new_shaped(first, shape)
+
+    cdef int copy_images(self, ndarray y, tuple inputs) except -1:
+        cut = [slice(None)] * 4
+        for i in range(len(inputs)):
+            if not self.empty[i]:
+                cut[self.axis] = slice(self.ends[i], self.ends[i + 1])
+                assign((<object>y)[tuple(cut)], inputs[i])
+        return 0
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cut = [slice(None)] * (<object>gy).ndim
@@ -276,7 +299,10 @@ cdef class Split(Op):
         cdef ndarray gx = new_like(self.x)
         gradients = gy if isinstance(gy, list) else [gy]         # one part alone comes as it is
         for cut, g in zip(self.cuts, gradients):
-            (<object>gx)[cut] = 0 if g is None else g
+            if g is None or self.drop:
+                (<object>gx)[cut] = 0 if g is None else g
+            else:
+                assign((<object>gx)[cut], g)
         return (gx,)
 
 

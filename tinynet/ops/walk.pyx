@@ -53,6 +53,10 @@ cdef bint plan(Walk* w, ndarray y, ndarray a, ndarray b) noexcept:
     if nd > MOST or not begin(w, 0, y, y, steps[0]) or not begin(w, 1, a, y, steps[1]) or (
             b is not None and not begin(w, 2, b, y, steps[2])):
         return False
+    if PyArray_SIZE(y) == 0:
+        w.n, w.rows, w.pieces, w.across, w.step = 1, 0, 0, 1, 1
+        w.inner[0] = w.inner[1] = w.inner[2] = 1
+        return True
     for d in range(nd):                      # the axes of more than one element, sorted by y's steps
         if PyArray_DIMS(y)[d] == 1:
             continue
@@ -87,8 +91,6 @@ cdef bint plan(Walk* w, ndarray y, ndarray a, ndarray b) noexcept:
             w.steps[k][i] = steps[k][order[e]] if e >= 0 else 0
     for k in range(arrays):
         w.inner[k] = steps[k][order[kept - 1]] if kept else 1
-    if PyArray_SIZE(y) == 0:
-        w.rows, w.n = 0, 1
     w.across = (w.n + PIECE - 1) // PIECE
     w.step = max(PIECE // w.n, 1)
     w.pieces = (w.rows + w.step - 1) // w.step * w.across
