@@ -24,7 +24,7 @@ PACKAGE = Path(tinynet.__file__).parent
 # A module imports from its own layer or from those above it in this list.  A name stands for what lies in the
 # package of that name too; the longest name that fits counts.
 LAYERS = [
-    ["tinynet.errors", "tinynet._version", "tinynet._check", "tinynet.cuda"],
+    ["tinynet.errors", "tinynet._version", "tinynet._check", "tinynet._format", "tinynet.cuda"],
     [f"tinynet.ops.{name}" for name in ("blas", "checks", "kernels", "layout", "memory", "threads", "walk")],
     ["tinynet._graph", "tinynet._grad_mode", "tinynet._hooks", "tinynet.random"],
     ["tinynet.ops"],

@@ -362,8 +362,8 @@ ERRORS: list[tuple[str, tuple[int, ...], Any, type[Exception], str]] = [
     ("pad", V, lambda x: tn.nn.functional.pad(x, (1.0, 1)), ArgumentError, "pad: pad must be pairs"),
     ("pad", V, lambda x: tn.nn.functional.pad(x, (-2, -2)), ShapeError,
      r"pad: pad must not cut off more than there is; got \(-2, -2\) for shape \(3,\)"),
-    ("pad", V, lambda x: tn.nn.functional.pad(x, (1, 1), "reflect"), NotImplementedError,
-     "pad: mode must be 'constant'"),
+    ("pad", V, lambda x: tn.nn.functional.pad(x, (1, 1), "mirror"), ArgumentError,
+     "pad: mode must be one of 'constant', 'reflect', 'replicate', 'circular'; got 'mirror'"),
     ("pad", V, lambda x: tn.nn.functional.pad(x, (1, 1), value="a"), ArgumentError,
      "pad: value must fit into float32"),
 ]  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as _np
 
 from tinynet import autograd, bn, cuda, data, errors, io, models, nn, optim, utils
 from tinynet._config import show_config
+from tinynet._format import channels_last, contiguous_format, preserve_format
 from tinynet._tensor import (
     Tensor,
     enable_grad,
@@ -204,9 +205,11 @@ __all__ = [
     "broadcast_to",
     "cat",
     "ceil",
+    "channels_last",
     "chunk",
     "clamp",
     "clip",
+    "contiguous_format",
     "cos",
     "count_nonzero",
     "cuda",
@@ -299,6 +302,7 @@ __all__ = [
     "outer",
     "permute",
     "pow",
+    "preserve_format",
     "prod",
     "rand",
     "rand_like",

@@ -3,6 +3,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
 from numpy.typing import ArrayLike, DTypeLike
 
+from tinynet._format import MemoryFormat
 from tinynet._forms import Forms
 from tinynet._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinynet._variable import apply, arrays_of, as_dtype, empty, from_dlpack, from_numpy, grads_of, tensor
@@ -37,8 +38,8 @@ _Dim: TypeAlias = int | Sequence[int]
 
 class Tensor(Forms):
     # conversions
-    def clone(self) -> Tensor: ...
-    def contiguous(self) -> Tensor: ...
+    def clone(self, *, memory_format: MemoryFormat = ...) -> Tensor: ...
+    def contiguous(self, memory_format: MemoryFormat = ...) -> Tensor: ...
     def to(
         self,
         *args: DTypeLike | Tensor,
@@ -46,6 +47,7 @@ class Tensor(Forms):
         device: str | None = None,
         non_blocking: _bool = False,
         copy: _bool = False,
+        memory_format: MemoryFormat = ...,
     ) -> Tensor: ...
     @overload
     def type(self, dtype: None = None) -> str: ...
@@ -71,7 +73,7 @@ class Tensor(Forms):
     def stride(self, dim: None = None) -> tuple[_int, ...]: ...
     @overload
     def stride(self, dim: _int) -> _int: ...
-    def is_contiguous(self) -> _bool: ...
+    def is_contiguous(self, memory_format: MemoryFormat = ...) -> _bool: ...
 
     # new tensors of the same dtype
     def new_tensor(

@@ -11,12 +11,14 @@ from numpy cimport PyArray_SIZE, import_array, ndarray
 from tinynet._forms cimport Forms
 from tinynet._variable cimport FLOATS, Variable, run, values, wrap
 from tinynet.ops.checks cimport integer_of, quiet
+from tinynet.ops.layout cimport Map, is_nhwc
 from tinynet.ops.memory cimport own_copy
 
 import numpy as np
 
 from tinynet import _variable
 from tinynet._check import refuse
+from tinynet._format import FORMATS, channels_last, contiguous_format, preserve_format
 from tinynet._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinynet._variable import apply, arrays_of, as_dtype, empty, from_dlpack, from_numpy, grads_of, tensor
 from tinynet.errors import ArgumentError, ShapeError
@@ -64,6 +66,22 @@ cdef int on_cpu(str op, object device) except -1:
     if device is not None:
         refuse(op, device=("cpu" if device == "cpu:0" else device, (None, "cpu")))
     return 0
+
+
+cdef str order_of(str op, Variable t, object memory_format):
+    """The order of axes that a memory format means, as `Clone` has it."""
+    if memory_format not in FORMATS:
+        raise NotImplementedError(f"{op}: memory_format must be one of {', '.join(map(str, FORMATS))}, the rest is not supported; "
+                                  f"got {memory_format!r}")
+    if memory_format is channels_last and t.ndim != 4:
+        raise ShapeError(f"{op}: a tensor must have shape (N, C, H, W) for {memory_format}; got {t.shape}")
+    return "C" if memory_format is contiguous_format else "NHWC" if memory_format is channels_last else "K"
+
+
+cdef bint lies_in(str order, ndarray x):
+    """Whether the axes of x lie in this order, without gaps."""
+    cdef Map m
+    return (is_nhwc(x, &m) and m.ld == m.c) if order == "NHWC" else bool((<object>x).flags.c_contiguous)
 
 
 cdef bint is_device(object name):
@@ -176,20 +194,24 @@ cdef class Tensor(Forms):
 
     # -- conversions --
 
-    def clone(self):
-        """A copy with memory of its own; the gradient goes through."""
-        return run(arithmetic.Clone(), (self,))
+    def clone(self, *, memory_format=preserve_format):
+        """A copy with memory of its own; the gradient goes through.  Its axes lie as `memory_format` says."""
+        return run(arithmetic.Clone(order_of("clone", self, memory_format)), (self,))
 
-    def contiguous(self):
-        """The tensor in C order: itself, or a copy through which the gradient goes."""
-        return self if (<object>values(self)).flags.c_contiguous else run(arithmetic.Clone(order="C"), (self,))
+    def contiguous(self, memory_format=contiguous_format):
+        """The tensor in C order, or with its channels last: itself, or a copy through which the gradient goes."""
+        if memory_format is preserve_format:
+            raise ArgumentError(f"contiguous: memory_format must be {contiguous_format} or {channels_last}; got {memory_format}")
+        order = order_of("contiguous", self, memory_format)
+        return self if lies_in(order, values(self)) else run(arithmetic.Clone(order), (self,))
 
-    def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False):
+    def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=preserve_format):
         """The tensor in another dtype; itself if it has it, unless `copy`.  Between floats the gradient goes through.
 
         ``to(dtype)``, ``to("cpu")``, ``to("cpu", dtype)`` and ``to(other)``, for another tensor's dtype, are accepted.
-        There is one device; `non_blocking` changes nothing.
+        There is one device; `non_blocking` changes nothing.  The axes of the result lie as `memory_format` says.
         """
+        order_of("to", self, memory_format)
         if dtype is not None:
             dtype = as_dtype("to", dtype)
         for arg in args:
@@ -201,16 +223,18 @@ cdef class Tensor(Forms):
                 dtype = as_dtype("to", arg)
             else:
                 raise ArgumentError(f"to: dtype must not be given twice; got {dtype} and {arg!r}")
-        if not args and dtype is None and device is None and not copy:
+        if not args and dtype is None and device is None and not copy and memory_format is preserve_format:
             raise ArgumentError("to: dtype or device must be given")
         on_cpu("to", device)
         target = self.dtype if dtype is None else dtype
         if target == self.dtype:
-            return self.clone() if copy else self
-        if self.node is not None and target in FLOATS:
-            return run(arithmetic.Cast(target), (self,))
-        with quiet():
-            return wrap(own_copy(np.asarray((<object>values(self)).astype(target))), None, 0)
+            y = self.clone() if copy else self
+        elif self.node is not None and target in FLOATS:
+            y = run(arithmetic.Cast(target), (self,))
+        else:
+            with quiet():
+                y = wrap(own_copy(np.asarray((<object>values(self)).astype(target))), None, 0)
+        return y if memory_format is preserve_format else y.contiguous(memory_format)
 
     def type(self, dtype=None):
         """The tensor in another dtype; without one, the name of its own type, such as ``'tinynet.FloatTensor'``."""
@@ -276,9 +300,11 @@ cdef class Tensor(Forms):
         steps = tuple([s // self.dtype.itemsize for s in (<object>values(self)).strides])
         return steps if dim is None else steps[reduction.axes_of("stride", one_axis("stride", dim), self.ndim)[0]]
 
-    def is_contiguous(self):
-        """Whether the elements lie in C order without gaps."""
-        return bool((<object>values(self)).flags.c_contiguous)
+    def is_contiguous(self, memory_format=contiguous_format):
+        """Whether the elements lie in C order, or that of `memory_format`, without gaps."""
+        if memory_format is channels_last and self.ndim != 4:
+            return False
+        return lies_in("C" if memory_format is preserve_format else order_of("is_contiguous", self, memory_format), values(self))
 
     # -- new tensors of the same dtype --
 

@@ -24,7 +24,8 @@ from tinynet.nn.activation import (
 from tinynet.nn.container import ModuleDict, ModuleList, Sequential
 from tinynet.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from tinynet.nn.dropout import Dropout
-from tinynet.nn.linear import Flatten, Identity, Linear
+from tinynet.nn.fold import Fold, Unfold
+from tinynet.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinynet.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -38,6 +39,8 @@ from tinynet.nn.loss import (
 )
 from tinynet.nn.module import Module
 from tinynet.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
+from tinynet.nn.normalization import BatchNorm1d, LayerNorm
+from tinynet.nn.padding import ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from tinynet.nn.parameter import Parameter
 from tinynet.nn.parameter_container import ParameterDict, ParameterList
 from tinynet.nn.pooling import (
@@ -66,9 +69,11 @@ __all__ = [
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
+    "ConstantPad2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Fold",
     "Hardtanh",
     "HuberLoss",
     "Identity",
@@ -91,6 +96,8 @@ __all__ = [
     "ParameterList",
     "ReLU",
     "ReLU6",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -98,6 +105,9 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "Unflatten",
+    "Unfold",
+    "ZeroPad2d",
     "functional",
     "init",
     "utils",

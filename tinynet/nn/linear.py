@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from tinynet import _check
@@ -139,3 +140,36 @@ class Identity(Module):
     def forward(self, input: Tensor) -> Tensor:
         """Return `input` itself."""
         return input
+
+
+class Unflatten(Module):
+    """Divide the axis `dim` into several.
+
+    Parameters
+    ----------
+    dim : int
+        The axis to divide.
+    unflattened_size : sequence of int
+        Their product is the size of `dim`; one may be -1, which stands for what is left.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.nn.Unflatten(1, (3, 4, 4))(tn.zeros(5, 48)).shape
+    (5, 3, 4, 4)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        super().__init__()
+        self.dim = _check.integer("Unflatten", "dim", dim)
+        sizes = [_check.integer("Unflatten", "unflattened_size", size, -1) for size in unflattened_size]
+        self.unflattened_size = tuple(sizes)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return a view of `input`, or a copy where its strides do not allow one."""
+        if not isinstance(input, Tensor):
+            raise DTypeError(f"Unflatten: input must be a Tensor; got {type(input).__name__}")
+        return input.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tinynet import _check
+from tinynet._format import MemoryFormat
 from tinynet._tensor import Tensor, no_grad
 from tinynet.errors import DTypeError
 from tinynet.nn.hooks import Hooked
@@ -200,7 +201,7 @@ class Module(Hooked):
         device: str | None = None,
         dtype: Any = None,
         non_blocking: bool = False,
-        memory_format: None = None,
+        memory_format: MemoryFormat | None = None,
     ) -> M:
         """Convert floating parameters and buffers to a dtype; return this module.
 
@@ -217,8 +218,8 @@ class Module(Hooked):
             float32 or float64; None changes nothing.
         non_blocking : bool, default False
             Without effect on the CPU.
-        memory_format : None
-            Not supported.
+        memory_format : MemoryFormat, optional
+            Changes nothing: images get their channels last by themselves, weights are packed by the kernels.
 
         Raises
         ------
@@ -227,7 +228,7 @@ class Module(Hooked):
         ArgumentError
             If something is given twice, or a buffer is the result of a recorded operation.
         NotImplementedError
-            For another device or a memory format.
+            For another device, or what is no memory format.
         """
         wanted = requested_dtype(args, device, dtype, non_blocking, memory_format)
         if wanted is not None:

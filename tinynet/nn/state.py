@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet import _check
+from tinynet._format import FORMATS
 from tinynet._tensor import Tensor, no_grad
 from tinynet.errors import ArgumentError, DataError, DTypeError
 
@@ -82,7 +83,7 @@ def requested_dtype(
         if given[name] is not None:
             raise ArgumentError(f"to: {name} must be given once; got {given[name]!r} and {value!r}")
         given[name] = value.dtype if isinstance(value, Tensor) else value
-    _check.refuse("to", device=(given["device"], _check.CPU), memory_format=(memory_format, (None,)))
+    _check.refuse("to", device=(given["device"], _check.CPU), memory_format=(memory_format, (None, *FORMATS)))
     _check.boolean("to", "non_blocking", non_blocking)
     return None if given["dtype"] is None else _check.float_dtype("to", given["dtype"])
 

@@ -17,7 +17,7 @@ from numpy cimport (
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, quiet, shape_of
 from tinynet.ops.kernels cimport K
-from tinynet.ops.layout cimport is_channels_last
+from tinynet.ops.layout cimport Map, is_channels_last, new_nhwc
 from tinynet.ops.memory cimport new_array, new_like, new_like_as, new_shaped, outline, same_layout
 from tinynet.ops.sums cimport totals
 from tinynet.ops.walk cimport Walk, assign, combine, combine_t, plan
@@ -348,7 +348,8 @@ cdef class Pow(Binary):
 # ---- copies -----------------------------------------------------------------------------------------------------------
 
 cdef class Clone(Op):
-    """y = a copy of x, in its own order of axes or in C order.  gx = gy.  Saves nothing."""
+    """y = a copy of x, in its own order of axes (K), in C order or with the channels of images last (NHWC).  gx = gy.  Saves
+    nothing."""
 
     cdef str order
 
@@ -356,8 +357,13 @@ cdef class Clone(Op):
         self.order = order
 
     cdef object forward(self, tuple inputs, ndarray out):
+        cdef Map m
         cdef ndarray x = inputs[0], y
-        y = new_array(PyArray_NDIM(x), PyArray_DIMS(x), PyArray_TYPE(x)) if self.order == "C" else new_like(x)
+        cdef npy_intp* n = PyArray_DIMS(x)
+        if self.order == "NHWC":
+            y = new_nhwc(n[0], n[1], n[2], n[3], PyArray_TYPE(x), &m)
+        else:
+            y = new_array(PyArray_NDIM(x), n, PyArray_TYPE(x)) if self.order == "C" else new_like(x)
         assign(y, x)
         return y
 

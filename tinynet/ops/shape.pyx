@@ -307,7 +307,8 @@ cdef class Split(Op):
 
 
 cdef class Pad(Op):
-    """y = x with `value` before and after it along its last axes; a negative width cuts off instead.
+    """y = x with `value` before and after it along its last axes; a negative width cuts off instead.  Images come out
+    channels-last.
 
     `widths` is (before, after) of the last axis, then of the one before it, and so on.  gx = what lies of gy where x went, 0
     where x was cut off.
@@ -323,6 +324,7 @@ cdef class Pad(Op):
         self.widths, self.value = tuple(widths), value
 
     cdef object forward(self, tuple inputs, ndarray out):
+        cdef Map m
         cdef ndarray x = inputs[0], y
         cdef int nd = PyArray_NDIM(x), d
         cdef list shape = list(shape_of(x)), source = [slice(None)] * nd, target = [slice(None)] * nd
@@ -337,21 +339,24 @@ cdef class Pad(Op):
             source[d] = slice(max(-before, 0), n + min(after, 0))
             target[d] = slice(max(before, 0), shape[d] - max(after, 0))
         self.source, self.target, self.x = tuple(source), tuple(target), outline(x)
-        y = new_shaped(x, shape)
+        if nd == 4:
+            y = new_nhwc(shape[0], shape[1], shape[2], shape[3], PyArray_TYPE(x), &m)
+        else:
+            y = new_shaped(x, shape)
         try:
             with quiet():
-                (<object>y)[...] = self.value
+                (<object>y).fill(self.value)
         except (TypeError, ValueError, OverflowError):
             raise ArgumentError(f"pad: value must fit into {(<object>x).dtype}; got {self.value!r}") from None
-        (<object>y)[self.target] = (<object>x)[self.source]
+        assign((<object>y)[self.target + (Ellipsis,)], (<object>x)[self.source + (Ellipsis,)])
         return y
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         if all([w >= 0 for w in self.widths]):
             return (gy[self.target + (Ellipsis,)],)
         cdef ndarray gx = new_like(self.x)
-        (<object>gx)[...] = 0
-        (<object>gx)[self.source] = gy[self.target]
+        (<object>gx).fill(0)
+        assign((<object>gx)[self.source + (Ellipsis,)], gy[self.target + (Ellipsis,)])
         return (gx,)
 
 

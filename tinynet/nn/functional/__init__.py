@@ -24,6 +24,7 @@ from tinynet.nn.functional.activation import (
 from tinynet.nn.functional.classification import cross_entropy, nll_loss, one_hot
 from tinynet.nn.functional.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from tinynet.nn.functional.dropout import dropout
+from tinynet.nn.functional.fold import fold, unfold
 from tinynet.nn.functional.linear import linear
 from tinynet.nn.functional.loss import (
     binary_cross_entropy,
@@ -64,6 +65,7 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "elu",
+    "fold",
     "gelu",
     "hardtanh",
     "huber_loss",
@@ -90,4 +92,5 @@ __all__ = [
     "softmax",
     "softplus",
     "tanh",
+    "unfold",
 ]
