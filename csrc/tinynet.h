@@ -116,6 +116,15 @@ typedef struct tn_kernels {
     void (*im2row_f32)(float *rows, const float *x, const tn_window *v, ptrdiff_t first, ptrdiff_t count, ptrdiff_t j,
                        ptrdiff_t width, ptrdiff_t ld);
 
+    /* Every channel by itself, one row of outputs (counted through all images): channel j < k of output q is y[q * ldy + j] =
+     * bias[j] + sum over taps t of w[t * k + j] x[., j / many] (bias NULL: 0), in the order of the taps, those outside the
+     * image left out.  v->c is not read. */
+    void (*depthwise_forward_f32)(float *y, const float *x, const float *w, const float *bias, const tn_window *v,
+                                  ptrdiff_t row, ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldy);
+    /* gw[t * k + j] += sum over the outputs q of a row of gy[q * ldg + j] x[., j / many] */
+    void (*depthwise_weights_f32)(float *gw, const float *gy, const float *x, const tn_window *v, ptrdiff_t row,
+                                  ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldg);
+
     /* ---- columns of a matrix x (rows, c): sums over rows, in double over blocks of TN_ROW_BLOCK rows --------------- */
     /* sum[j] = sum over rows of x[., j] */
     void (*column_sum_f32)(double *sum, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld);

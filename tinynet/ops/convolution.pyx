@@ -20,12 +20,14 @@ from numpy cimport (
 
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, check_same_dtype, shape_of
-from tinynet.ops.correlation cimport Shape, data, forward, weights
+from tinynet.ops.correlation cimport data, forward, weights
 from tinynet.ops.correlation_double cimport data_f64, forward_f64, weights_f64
+from tinynet.ops.depthwise cimport depthwise_data, depthwise_forward, depthwise_weights, takes_depthwise
 from tinynet.ops.kernels cimport K, TN_ROW_BLOCK
 from tinynet.ops.layout cimport Map, new_nhwc, nhwc
 from tinynet.ops.memory cimport contiguous, new_array
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
+from tinynet.ops.windows cimport Shape
 
 from tinynet import _check
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
@@ -169,11 +171,16 @@ cdef class Windows(Op):
         cdef Map mx, my
         cdef ndarray y = new_nhwc(z.n, z.k, z.rows, z.columns, PyArray_TYPE(x), &my)
         w = w if self.axes == 2 else (<object>w)[:, :, None]
-        if PyArray_TYPE(x) == NPY_FLOAT:
-            x = nhwc(x, &mx)
-            forward(z, &my, &mx, w, None if b is None else contiguous(b))
-        else:
+        if b is not None:
+            b = contiguous(b)
+        if PyArray_TYPE(x) != NPY_FLOAT:
             forward_f64(z, y, x, w, b)
+            return y
+        x = nhwc(x, &mx)
+        if takes_depthwise(z, False):
+            depthwise_forward(z, &my, &mx, w, b)
+        else:
+            forward(z, &my, &mx, w, b)
         return y
 
     cdef ndarray spread(self, ndarray y, ndarray w, ndarray b):
@@ -182,11 +189,16 @@ cdef class Windows(Op):
         cdef Map mx, my
         cdef ndarray x = new_nhwc(z.n, z.c, z.h, z.w, PyArray_TYPE(y), &mx)
         w = w if self.axes == 2 else (<object>w)[:, :, None]
-        if PyArray_TYPE(y) == NPY_FLOAT:
-            y = nhwc(y, &my)
-            data(z, &mx, &my, w, None if b is None else contiguous(b))
-        else:
+        if b is not None:
+            b = contiguous(b)
+        if PyArray_TYPE(y) != NPY_FLOAT:
             data_f64(z, x, y, w, b)
+            return x
+        y = nhwc(y, &my)
+        if takes_depthwise(z, True):
+            depthwise_data(z, &mx, &my, w, b)
+        else:
+            data(z, &mx, &my, w, b)
         return x
 
     cdef ndarray kernel(self, ndarray x, ndarray y):
@@ -196,11 +208,14 @@ cdef class Windows(Op):
         cdef npy_intp[4] shape
         shape[0], shape[1], shape[2], shape[3] = z.k, z.c // z.groups, z.r, z.s
         cdef ndarray gw = new_array(4, shape, PyArray_TYPE(x))
-        if PyArray_TYPE(x) == NPY_FLOAT:
-            x, y = nhwc(x, &mx), nhwc(y, &my)
-            weights(z, gw, &mx, &my)
-        else:
+        if PyArray_TYPE(x) != NPY_FLOAT:
             weights_f64(z, gw, x, y)
+        else:
+            x, y = nhwc(x, &mx), nhwc(y, &my)
+            if takes_depthwise(z, False):
+                depthwise_weights(z, gw, &mx, &my)
+            else:
+                weights(z, gw, &mx, &my)
         return gw if self.axes == 2 else (<object>gw)[:, :, 0]
 
 

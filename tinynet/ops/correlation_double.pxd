@@ -1,6 +1,6 @@
 from numpy cimport ndarray
 
-from tinynet.ops.correlation cimport Shape
+from tinynet.ops.windows cimport Shape
 
 
 cdef int forward_f64(Shape* z, ndarray y, ndarray x, ndarray w, ndarray b) except -1

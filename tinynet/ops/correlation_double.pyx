@@ -5,7 +5,7 @@ Images are padded copies with channels last; tap (r, s) of the outputs sees a st
 
 from numpy cimport NPY_DOUBLE, PyArray_DATA, import_array, ndarray, npy_intp
 
-from tinynet.ops.correlation cimport Shape
+from tinynet.ops.windows cimport Shape
 from tinynet.ops.linear cimport product
 from tinynet.ops.memory cimport contiguous, new_array
 

@@ -49,6 +49,10 @@ cdef extern from "tinynet.h" nogil:
                                Py_ssize_t k, Py_ssize_t ldc, Py_ssize_t am, Py_ssize_t ak, int accumulate) noexcept nogil
         void (*im2row_f32)(float* rows, const float* x, const tn_window* v, Py_ssize_t first, Py_ssize_t count, Py_ssize_t j,
                            Py_ssize_t width, Py_ssize_t ld) noexcept nogil
+        void (*depthwise_forward_f32)(float* y, const float* x, const float* w, const float* bias, const tn_window* v,
+                                      Py_ssize_t row, Py_ssize_t k, Py_ssize_t many, Py_ssize_t ldy) noexcept nogil
+        void (*depthwise_weights_f32)(float* gw, const float* gy, const float* x, const tn_window* v, Py_ssize_t row,
+                                      Py_ssize_t k, Py_ssize_t many, Py_ssize_t ldg) noexcept nogil
         void (*column_sum_f32)(double* sum, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld) noexcept nogil
         void (*bn_statistics_f32)(double* mean, double* m2, const float* x, Py_ssize_t rows, Py_ssize_t c,
                                   Py_ssize_t ld) noexcept nogil

@@ -1,0 +1,160 @@
+/* Convolution of every channel by itself: output channel k sees channel k / many of the image (many = 1 but for layers that
+ * make several features of each channel).  Vectors go along the channels; w and gw are (taps, k).
+ *
+ * PIXELS outputs of a row are summed at a time, in registers: a weight is loaded once for all of them.  Outputs whose windows
+ * leave the image are summed one by one, over the taps that lie inside. */
+enum { PIXELS = 6, TAPS = 8 /* taps of a kernel row whose gradients are in registers */ };
+
+/* How a vector of output channels finds its channels of the image. */
+typedef struct lanes {
+    ptrdiff_t first, n; /* channels [first, first + n) of the image */
+    vi from; /* lane -> its channel, counted from first */
+} lanes;
+
+INLINE lanes lanes_of(ptrdiff_t k, ptrdiff_t width, ptrdiff_t many) {
+    lanes m = {k / many, (k + width - 1) / many - k / many + 1, {0}};
+    for (int c = 0; c < VL; c++) m.from[c] = c < width ? (int32_t)((k + c) / many - m.first) : 0;
+    return m;
+}
+
+INLINE vf spread(vf x, vi from) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_permutexvar_ps((__m512i)from, (__m512)x);
+#elif defined(__AVX2__)
+    return (vf)_mm256_permutevar8x32_ps((__m256)x, (__m256i)from);
+#else
+    vf y;
+    for (int c = 0; c < VL; c++) y[c] = x[from[c]];
+    return y;
+#endif
+}
+
+/* x at the lanes' channels of a pixel; `plain`, a constant in every call, means many == 1. */
+INLINE vf channels(const int plain, const float *pixel, const lanes *m, ptrdiff_t width) {
+    return plain ? load_n(pixel + m->first, width) : spread(load_n(pixel + m->first, m->n), m->from);
+}
+
+/* The taps [*from, *to) of n whose pixels at + t * gap lie in [0, size). */
+INLINE void taps_inside(ptrdiff_t at, ptrdiff_t gap, ptrdiff_t n, ptrdiff_t size, ptrdiff_t *from, ptrdiff_t *to) {
+    *from = at < 0 ? (-at + gap - 1) / gap : 0;
+    *to = at >= size ? 0 : (size - at + gap - 1) / gap;
+    if (*to > n) *to = n;
+    if (*from > *to) *from = *to;
+}
+
+/* Outputs [*from, *to) of a row whose windows lie inside the image from left to right. */
+INLINE void columns_inside(const tn_window *v, ptrdiff_t *from, ptrdiff_t *to) {
+    ptrdiff_t last = v->w - 1 - v->offset_w - (v->taps_w - 1) * v->gap_w; /* of q * step_w */
+    *from = v->offset_w < 0 ? (-v->offset_w + v->step_w - 1) / v->step_w : 0;
+    *to = last < 0 ? 0 : last / v->step_w + 1;
+    if (*to > v->columns) *to = v->columns;
+    if (*from > *to) *from = *to;
+}
+
+/* n pixels of an output row, from q on, over taps [r0, r1) x [s0, s1); `line` is the image row of tap row 0 and q = 0. */
+INLINE void depthwise_pixels(const int plain, const int n, float *y, const float *line, const float *w, vf start,
+                             const tn_window *v, const lanes *m, ptrdiff_t q, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t s0,
+                             ptrdiff_t s1, ptrdiff_t k, ptrdiff_t width, ptrdiff_t ldy) {
+    vf acc[PIXELS];
+    for (int p = 0; p < n; p++) acc[p] = start;
+    for (ptrdiff_t r = r0; r < r1; r++)
+        for (ptrdiff_t s = s0; s < s1; s++) {
+            vf weight = load_n(w + (r * v->taps_w + s) * k, width);
+            const float *pixel = line + (r * v->gap_h * v->w + q * v->step_w + v->offset_w + s * v->gap_w) * v->ld;
+            for (int p = 0; p < n; p++) acc[p] += weight * channels(plain, pixel + p * v->step_w * v->ld, m, width);
+        }
+    for (int p = 0; p < n; p++) store_n(y + (q + p) * ldy, acc[p], width);
+}
+
+INLINE void depthwise_row(const int plain, float *y, const float *x, const float *w, const float *bias,
+                          const tn_window *v, ptrdiff_t row, ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldy) {
+    ptrdiff_t top = row % v->rows * v->step_h + v->offset_h, r0, r1, from, to;
+    const float *line = x + (row / v->rows * v->h + top) * v->w * v->ld; /* its rows [r0, r1) lie inside */
+    taps_inside(top, v->gap_h, v->taps_h, v->h, &r0, &r1);
+    columns_inside(v, &from, &to);
+    for (ptrdiff_t j = 0; j < k; j += VL) {
+        ptrdiff_t width = k - j < VL ? k - j : VL, q = 0, s0, s1;
+        lanes m = lanes_of(j, width, many);
+        vf start = bias ? load_n(bias + j, width) : splat(0.0f);
+        for (; q < v->columns; q++) {
+            for (; q >= from && q + PIXELS <= to; q += PIXELS)
+                depthwise_pixels(plain, PIXELS, y + j, line, w + j, start, v, &m, q, r0, r1, 0, v->taps_w, k, width,
+                                 ldy);
+            if (q == v->columns) break;
+            taps_inside(q * v->step_w + v->offset_w, v->gap_w, v->taps_w, v->w, &s0, &s1);
+            depthwise_pixels(plain, 1, y + j, line, w + j, start, v, &m, q, r0, r1, s0, s1, k, width, ldy);
+        }
+    }
+}
+
+static void depthwise_forward_f32(float *y, const float *x, const float *w, const float *bias, const tn_window *v,
+                                  ptrdiff_t row, ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldy) {
+    if (many == 1) depthwise_row(1, y, x, w, bias, v, row, k, many, ldy);
+    else depthwise_row(0, y, x, w, bias, v, row, k, many, ldy);
+}
+
+/* gw += the sums over outputs [from, to) of a row for n neighbouring taps; `line` is what the first tap sees at q = 0. */
+INLINE void weights_of_taps(const int plain, const int n, float *gw, const float *g, const float *line,
+                            const tn_window *v, const lanes *m, ptrdiff_t from, ptrdiff_t to, ptrdiff_t k,
+                            ptrdiff_t width, ptrdiff_t ldg) {
+    vf acc[TAPS];
+    for (int s = 0; s < n; s++) acc[s] = load_n(gw + s * k, width);
+    for (ptrdiff_t q = from; q < to; q++) {
+        vf gy = load_n(g + q * ldg, width);
+        const float *pixel = line + q * v->step_w * v->ld;
+        for (int s = 0; s < n; s++) acc[s] += gy * channels(plain, pixel + s * v->gap_w * v->ld, m, width);
+    }
+    for (int s = 0; s < n; s++) store_n(gw + s * k, acc[s], width);
+}
+
+/* Outputs [from, to) of a row for taps [s, end) of a kernel row, as many at a time as registers hold. */
+INLINE void weights_of_row(const int plain, float *gw, const float *g, const float *line, const tn_window *v,
+                           const lanes *m, ptrdiff_t from, ptrdiff_t to, ptrdiff_t s, ptrdiff_t end, ptrdiff_t k,
+                           ptrdiff_t width, ptrdiff_t ldg) {
+    while (s < end) {
+        const float *first = line + (v->offset_w + s * v->gap_w) * v->ld;
+        float *sums = gw + s * k;
+        switch (end - s < TAPS ? end - s : TAPS) {
+#define CASE(n) \
+    case n: weights_of_taps(plain, n, sums, g, first, v, m, from, to, k, width, ldg); break;
+            CASE(1)
+            CASE(2)
+            CASE(3)
+            CASE(4)
+            CASE(5)
+            CASE(6)
+            CASE(7)
+            CASE(8)
+#undef CASE
+        }
+        s += TAPS;
+    }
+}
+
+INLINE void depthwise_weights(const int plain, float *gw, const float *gy, const float *x, const tn_window *v,
+                              ptrdiff_t row, ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldg) {
+    ptrdiff_t top = row % v->rows * v->step_h + v->offset_h, r0, r1, from, to, s0, s1;
+    taps_inside(top, v->gap_h, v->taps_h, v->h, &r0, &r1);
+    columns_inside(v, &from, &to);
+    for (ptrdiff_t j = 0; j < k; j += VL) {
+        ptrdiff_t width = k - j < VL ? k - j : VL;
+        lanes m = lanes_of(j, width, many);
+        for (ptrdiff_t r = r0; r < r1; r++) {
+            const float *line = x + (row / v->rows * v->h + top + r * v->gap_h) * v->w * v->ld;
+            float *sums = gw + r * v->taps_w * k + j;
+            if (from < to) weights_of_row(plain, sums, gy + j, line, v, &m, from, to, 0, v->taps_w, k, width, ldg);
+            for (ptrdiff_t q = 0; q < v->columns; q++) {
+                if (q == from && from < to) q = to;
+                if (q == v->columns) break;
+                taps_inside(q * v->step_w + v->offset_w, v->gap_w, v->taps_w, v->w, &s0, &s1);
+                weights_of_row(plain, sums, gy + j, line, v, &m, q, q + 1, s0, s1, k, width, ldg);
+            }
+        }
+    }
+}
+
+static void depthwise_weights_f32(float *gw, const float *gy, const float *x, const tn_window *v, ptrdiff_t row,
+                                  ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldg) {
+    if (many == 1) depthwise_weights(1, gw, gy, x, v, row, k, many, ldg);
+    else depthwise_weights(0, gw, gy, x, v, row, k, many, ldg);
+}
