@@ -31,7 +31,7 @@ INLINE vf spread(vf x, vi from) {
 
 /* x at the lanes' channels of a pixel; `plain`, a constant in every call, means many == 1. */
 INLINE vf channels(const int plain, const float *pixel, const lanes *m, ptrdiff_t width) {
-    return plain ? load_n(pixel + m->first, width) : spread(load_n(pixel + m->first, m->n), m->from);
+    return plain ? load_n(pixel + m->first, width) : spread(load_first(pixel + m->first, m->n), m->from);
 }
 
 /* The taps [*from, *to) of n whose pixels at + t * gap lie in [0, size). */
@@ -66,25 +66,34 @@ INLINE void depthwise_pixels(const int plain, const int n, float *y, const float
     for (int p = 0; p < n; p++) store_n(y + (q + p) * ldy, acc[p], width);
 }
 
-INLINE void depthwise_row(const int plain, float *y, const float *x, const float *w, const float *bias,
-                          const tn_window *v, ptrdiff_t row, ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldy) {
+/* A row of outputs for channels [j, j + width); `width` is a constant VL in the call for whole vectors. */
+INLINE void depthwise_vector(const int plain, float *y, const float *x, const float *w, const float *bias,
+                             const tn_window *v, ptrdiff_t row, ptrdiff_t j, ptrdiff_t width, ptrdiff_t k,
+                             ptrdiff_t many, ptrdiff_t ldy) {
     ptrdiff_t top = row % v->rows * v->step_h + v->offset_h, r0, r1, from, to;
-    const float *line = x + (row / v->rows * v->h + top) * v->w * v->ld; /* its rows [r0, r1) lie inside */
+    const float *line = x + (row / v->rows * v->h + top) * v->w * v->ld; /* of tap row 0; [r0, r1) lie inside */
+    const lanes m = lanes_of(j, width, many);
+    vf start = bias ? load_n(bias + j, width) : splat(0.0f);
     taps_inside(top, v->gap_h, v->taps_h, v->h, &r0, &r1);
     columns_inside(v, &from, &to);
-    for (ptrdiff_t j = 0; j < k; j += VL) {
-        ptrdiff_t width = k - j < VL ? k - j : VL, q = 0, s0, s1;
-        lanes m = lanes_of(j, width, many);
-        vf start = bias ? load_n(bias + j, width) : splat(0.0f);
-        for (; q < v->columns; q++) {
-            for (; q >= from && q + PIXELS <= to; q += PIXELS)
-                depthwise_pixels(plain, PIXELS, y + j, line, w + j, start, v, &m, q, r0, r1, 0, v->taps_w, k, width,
-                                 ldy);
-            if (q == v->columns) break;
-            taps_inside(q * v->step_w + v->offset_w, v->gap_w, v->taps_w, v->w, &s0, &s1);
-            depthwise_pixels(plain, 1, y + j, line, w + j, start, v, &m, q, r0, r1, s0, s1, k, width, ldy);
+    for (ptrdiff_t q = 0; q < v->columns;) {
+        ptrdiff_t s0, s1;
+        if (q >= from && q + PIXELS <= to) {
+            depthwise_pixels(plain, PIXELS, y + j, line, w + j, start, v, &m, q, r0, r1, 0, v->taps_w, k, width, ldy);
+            q += PIXELS;
+            continue;
         }
+        taps_inside(q * v->step_w + v->offset_w, v->gap_w, v->taps_w, v->w, &s0, &s1);
+        depthwise_pixels(plain, 1, y + j, line, w + j, start, v, &m, q, r0, r1, s0, s1, k, width, ldy);
+        q++;
     }
+}
+
+INLINE void depthwise_row(const int plain, float *y, const float *x, const float *w, const float *bias,
+                          const tn_window *v, ptrdiff_t row, ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldy) {
+    ptrdiff_t j = 0;
+    for (; j + VL <= k; j += VL) depthwise_vector(plain, y, x, w, bias, v, row, j, VL, k, many, ldy);
+    if (j < k) depthwise_vector(plain, y, x, w, bias, v, row, j, k - j, k, many, ldy);
 }
 
 static void depthwise_forward_f32(float *y, const float *x, const float *w, const float *bias, const tn_window *v,
@@ -107,14 +116,13 @@ INLINE void weights_of_taps(const int plain, const int n, float *gw, const float
     for (int s = 0; s < n; s++) store_n(gw + s * k, acc[s], width);
 }
 
-/* Outputs [from, to) of a row for taps [s, end) of a kernel row, as many at a time as registers hold. */
+/* The same for all taps of a kernel row, as many at a time as registers hold. */
 INLINE void weights_of_row(const int plain, float *gw, const float *g, const float *line, const tn_window *v,
-                           const lanes *m, ptrdiff_t from, ptrdiff_t to, ptrdiff_t s, ptrdiff_t end, ptrdiff_t k,
-                           ptrdiff_t width, ptrdiff_t ldg) {
-    while (s < end) {
+                           const lanes *m, ptrdiff_t from, ptrdiff_t to, ptrdiff_t k, ptrdiff_t width, ptrdiff_t ldg) {
+    for (ptrdiff_t s = 0; s < v->taps_w; s += TAPS) {
         const float *first = line + (v->offset_w + s * v->gap_w) * v->ld;
         float *sums = gw + s * k;
-        switch (end - s < TAPS ? end - s : TAPS) {
+        switch (v->taps_w - s) {
 #define CASE(n) \
     case n: weights_of_taps(plain, n, sums, g, first, v, m, from, to, k, width, ldg); break;
             CASE(1)
@@ -124,33 +132,39 @@ INLINE void weights_of_row(const int plain, float *gw, const float *g, const flo
             CASE(5)
             CASE(6)
             CASE(7)
-            CASE(8)
 #undef CASE
+        default: weights_of_taps(plain, TAPS, sums, g, first, v, m, from, to, k, width, ldg); break;
         }
-        s += TAPS;
+    }
+}
+
+/* The gradients of channels [j, j + width); `width` is a constant VL in the call for whole vectors. */
+INLINE void weights_of_vector(const int plain, float *gw, const float *gy, const float *x, const tn_window *v,
+                              ptrdiff_t row, ptrdiff_t j, ptrdiff_t width, ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldg) {
+    ptrdiff_t top = row % v->rows * v->step_h + v->offset_h, r0, r1, from, to, s0, s1;
+    const lanes m = lanes_of(j, width, many);
+    taps_inside(top, v->gap_h, v->taps_h, v->h, &r0, &r1);
+    columns_inside(v, &from, &to);
+    for (ptrdiff_t r = r0; r < r1; r++) {
+        const float *line = x + (row / v->rows * v->h + top + r * v->gap_h) * v->w * v->ld;
+        float *sums = gw + r * v->taps_w * k + j;
+        if (from < to) weights_of_row(plain, sums, gy + j, line, v, &m, from, to, k, width, ldg);
+        for (ptrdiff_t q = 0; q < v->columns; q++) {
+            if (q == from && from < to) q = to;
+            if (q == v->columns) break;
+            taps_inside(q * v->step_w + v->offset_w, v->gap_w, v->taps_w, v->w, &s0, &s1);
+            for (ptrdiff_t s = s0; s < s1; s++)
+                weights_of_taps(plain, 1, sums + s * k, gy + j, line + (v->offset_w + s * v->gap_w) * v->ld, v, &m, q,
+                                q + 1, k, width, ldg);
+        }
     }
 }
 
 INLINE void depthwise_weights(const int plain, float *gw, const float *gy, const float *x, const tn_window *v,
                               ptrdiff_t row, ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldg) {
-    ptrdiff_t top = row % v->rows * v->step_h + v->offset_h, r0, r1, from, to, s0, s1;
-    taps_inside(top, v->gap_h, v->taps_h, v->h, &r0, &r1);
-    columns_inside(v, &from, &to);
-    for (ptrdiff_t j = 0; j < k; j += VL) {
-        ptrdiff_t width = k - j < VL ? k - j : VL;
-        lanes m = lanes_of(j, width, many);
-        for (ptrdiff_t r = r0; r < r1; r++) {
-            const float *line = x + (row / v->rows * v->h + top + r * v->gap_h) * v->w * v->ld;
-            float *sums = gw + r * v->taps_w * k + j;
-            if (from < to) weights_of_row(plain, sums, gy + j, line, v, &m, from, to, 0, v->taps_w, k, width, ldg);
-            for (ptrdiff_t q = 0; q < v->columns; q++) {
-                if (q == from && from < to) q = to;
-                if (q == v->columns) break;
-                taps_inside(q * v->step_w + v->offset_w, v->gap_w, v->taps_w, v->w, &s0, &s1);
-                weights_of_row(plain, sums, gy + j, line, v, &m, q, q + 1, s0, s1, k, width, ldg);
-            }
-        }
-    }
+    ptrdiff_t j = 0;
+    for (; j + VL <= k; j += VL) weights_of_vector(plain, gw, gy, x, v, row, j, VL, k, many, ldg);
+    if (j < k) weights_of_vector(plain, gw, gy, x, v, row, j, k - j, k, many, ldg);
 }
 
 static void depthwise_weights_f32(float *gw, const float *gy, const float *x, const tn_window *v, ptrdiff_t row,

@@ -792,3 +792,7 @@ CASES: tuple[Case, ...] = (
     Case("dropout", dropout.Dropout, lambda x: F.dropout(x, DROPOUT_P, generator=tn.Generator(DROPOUT_SEED)),
          dropout_reference, UNARY, BIG, random=True, ulps=2),
 )  # fmt: skip
+
+from ops_cases_convolution import CASES as CONVOLUTION_CASES  # noqa: E402  (it needs `Case`)
+
+CASES = (*CASES, *CONVOLUTION_CASES)

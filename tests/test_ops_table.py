@@ -31,6 +31,7 @@ DTYPES = (np.float32, np.float64)
 ABSTRACT = {
     "Activation",
     "Binary",
+    "Windows",
     "OfInput",
     "OfOutput",
     "OneOfTwo",

@@ -23,6 +23,7 @@ from ops_cases import (
     places,
     running,
 )
+from ops_cases_convolution import TWINS as CONVOLUTION_TWINS
 from ops_running import assert_near, largest, run
 
 import tinynet as tn
@@ -281,6 +282,9 @@ TORCH: dict[str, Callable[..., Any]] = {
     "layer_norm_no_bias": lambda t, x, w: t.nn.functional.layer_norm(x, w.shape, w),
     "layer_norm_plain": lambda t, x: t.nn.functional.layer_norm(x, x.shape[1:]),
 }
+
+
+TORCH.update(CONVOLUTION_TWINS)
 
 
 def test_every_row_has_a_twin() -> None:

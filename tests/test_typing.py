@@ -26,6 +26,7 @@ import tinynet as tn
         typing_use.conversions,
         typing_use.graph_and_modes,
         typing_use.differentiating,
+        typing_use.convolutions,
         typing_use.functions,
         typing_use.optimisers_and_schedulers,
         typing_use.activations,

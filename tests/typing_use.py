@@ -400,6 +400,23 @@ def differentiating() -> None:
     b = tn.autograd.gradcheck(lambda v: Twice.apply(v, 3.0), tn.ones(2, dtype=tn.float64, requires_grad=True))
 
 
+def convolutions() -> None:
+    global t
+    image, kernel, c = tn.ones(2, 3, 8, 8), tn.ones(3, 3, 3, 3), tn.ones(3)
+    t = F.conv2d(image, kernel, c, 2, 1, 1, 1) + F.conv2d(
+        image, kernel, stride=(2, 2), padding=(1, 1), groups=1
+    )
+    t = F.conv2d(image, kernel, padding="same", dilation=2)
+    t = F.conv_transpose2d(image, kernel, c, 2, (1, 1), 1, groups=1, dilation=1)
+    row, taps = tn.ones(2, 3, 8), tn.ones(3, 3, 3)
+    t = F.conv1d(row, taps, c, padding="valid") + F.conv_transpose1d(row, taps, c, padding=2)
+    t = nn.Conv2d(
+        3, 4, (3, 5), 2, padding=(1, 0), groups=1, bias=False, padding_mode="zeros", dtype=tn.float32
+    )(image)
+    t = nn.ConvTranspose2d(3, 4, 3, stride=2, output_padding=1)(image, output_size=(17, 18))
+    t = nn.Conv1d(3, 4, 3, padding="same")(row) + nn.ConvTranspose1d(3, 4, 1)(row, None)
+
+
 def functions() -> None:
     global t
     x, w, c = tn.ones(4, 3), tn.ones(2, 3), tn.ones(2)
