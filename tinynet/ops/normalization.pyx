@@ -11,8 +11,9 @@ Going back through mu and var as well, the chain of the paper's section 3 collap
 
 (docs/how-a-step-works.md derives it).  In evaluation mu and var are constants: gx_i = gamma rstd g_i.
 
-The data is seen as a matrix of rows (m, C): (N, C) as it is, (N, C, L) and (N, C, H, W) with channels last in memory.  Each
-quantity above is one pass over it, and all passes are of one form, coefficient vectors times columns:
+The data is seen as rows of C channels, one per value of each channel: (N, C) as it is, (N, C, L) and (N, C, H, W) with channels
+last in memory, where a slice of the channels of something larger is the same rows, further apart.  Each quantity above is one
+pass over the rows, and all passes are of one form, coefficient vectors times columns:
 
     y  = (x - center) scale + shift          center = float32(mu), scale = gamma rstd, shift = beta - (mu - center) scale
     gx = a g + b (x - center) + d            a = gamma rstd, b = -a rstd ggamma / m, d = -a gbeta / m - b (mu - center)
@@ -24,15 +25,16 @@ costs no accuracy.  Sums over many rows are taken in up to SLOTS ranges of rows,
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, NAN, sqrt
 from numpy cimport (
-    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ISCARRAY, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_STRIDES,
-    PyArray_TYPE,
-    import_array, ndarray, npy_intp,
+    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ISCARRAY, PyArray_NDIM, PyArray_TYPE, import_array, ndarray,
+    npy_intp,
 )
 
 from tinynet._graph cimport Op
+from tinynet.ops.channels cimport as_matrix, fill, new_rows, rows_of
 from tinynet.ops.checks cimport check_float, check_same_dtype, quiet, shape_of
 from tinynet.ops.kernels cimport K, TN_ROW_BLOCK
-from tinynet.ops.memory cimport contiguous, new_array, touch
+from tinynet.ops.layout cimport Map
+from tinynet.ops.memory cimport contiguous, new_array, outline, touch
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 
 import numpy as np
@@ -45,86 +47,53 @@ cdef enum:
     CENTER, SCALE, SHIFT, RSTD, HAT_SHIFT, A, B, D, VECTORS      # coefficient vectors of C float32 each
 
 
-cdef ndarray as_rows(ndarray x):
-    """x as a matrix (m, C) whose rows are contiguous: a view if x is (N, C) or channels-last, else a copy."""
-    cdef int nd = PyArray_NDIM(x), d
-    cdef Py_ssize_t m = 1, row, item = PyArray_ITEMSIZE(x)
-    if nd > 2:
-        x = (<object>x).transpose(0, *range(2, nd), 1)
-        for d in range(nd - 1):
-            m *= PyArray_DIMS(x)[d]
-        return contiguous(x).reshape((m, PyArray_DIMS(x)[nd - 1]))
-    if PyArray_DIMS(x)[1] > 1 and PyArray_STRIDES(x)[1] != item:
-        return contiguous(x)
-    row = PyArray_STRIDES(x)[0]
-    if PyArray_DIMS(x)[0] > 1 and (row < PyArray_DIMS(x)[1] * item or row % item):
-        return contiguous(x)
-    return x
-
-
-cdef ndarray from_rows(ndarray rows, ndarray x):
-    """The matrix (m, C) as an array of x's shape, channels last in memory."""
-    cdef int nd = PyArray_NDIM(x)
-    if nd == 2:
-        return rows
-    shape = shape_of(x)
-    return (<object>rows).reshape((shape[0], *shape[2:], shape[1])).transpose(0, nd - 1, *range(1, nd - 1))
-
-
-cdef inline Py_ssize_t row_stride(ndarray rows) noexcept:
-    return PyArray_STRIDES(rows)[0] // PyArray_ITEMSIZE(rows)
-
-
 cdef inline Py_ssize_t range_of_rows(Py_ssize_t m) noexcept:
     """Rows per range: whole blocks of TN_ROW_BLOCK, at least one, and at most SLOTS ranges."""
     return max(((m + SLOTS - 1) // SLOTS + TN_ROW_BLOCK - 1) // TN_ROW_BLOCK, 1) * TN_ROW_BLOCK
 
 
-cdef void statistics_piece(double* part, const float* x, Py_ssize_t m, Py_ssize_t c, Py_ssize_t ld, Py_ssize_t step,
-                           Py_ssize_t i) noexcept nogil:
+cdef void statistics_piece(double* part, const Map* x, Py_ssize_t m, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()
-    K.bn_statistics_f32(part + 2 * i * c, part + (2 * i + 1) * c, x + i * step * ld, min(step, m - i * step), c, ld)
+    K.bn_statistics_f32(part + 2 * i * x.c, part + (2 * i + 1) * x.c, <float*>x.data + i * step * x.ld, min(step, m - i * step),
+                        x.c, x.ld)
     tn_leave(mode)
 
 
-cdef ndarray statistics_f32(ndarray rows):
-    """(2, C) float64: mean and sum of squared deviations of each column of rows (m, C), m >= 1."""
-    cdef Py_ssize_t m = PyArray_DIMS(rows)[0], c = PyArray_DIMS(rows)[1], step = range_of_rows(m), i, j
-    cdef Py_ssize_t ranges = (m + step - 1) // step, ld = row_stride(rows)
+cdef ndarray statistics_f32(const Map* x):
+    """(2, C) float64: mean and biased variance of each channel, of which there is at least one value."""
+    cdef Py_ssize_t m = x.n * x.h * x.w, c = x.c, step = range_of_rows(m), i, j
+    cdef Py_ssize_t ranges = (m + step - 1) // step
     cdef npy_intp[2] shape
     shape[0], shape[1] = 2 * ranges, c
     cdef ndarray parts = new_array(2, shape, NPY_DOUBLE)
     cdef double* part = <double*>PyArray_DATA(parts)
-    cdef const float* px = <const float*>PyArray_DATA(rows)
     cdef double na, nb, d
     cdef int threads = team(14.0 * m * c, ranges)
     if threads == 1:
         with nogil:
             for i in range(ranges):
-                statistics_piece(part, px, m, c, ld, step, i)
+                statistics_piece(part, x, m, step, i)
     else:
         for i in prange(ranges, nogil=True, schedule="static", num_threads=threads):
-            statistics_piece(part, px, m, c, ld, step, i)
+            statistics_piece(part, x, m, step, i)
     for i in range(1, ranges):                 # merge range i into the first, as blocks are merged in csrc/scalar.c
         na, nb = i * step, min(step, m - i * step)
         for j in range(c):
             d = part[2 * i * c + j] - part[j]
             part[j] += d * (nb / (na + nb))
             part[c + j] += part[(2 * i + 1) * c + j] + d * d * (na * (nb / (na + nb)))
+    for j in range(c):
+        part[c + j] /= m
     return parts if ranges == 1 else parts[:2]
 
 
-cdef ndarray statistics(ndarray rows):
-    """(2, C) float64: mean and biased variance of each column."""
-    cdef ndarray s
-    cdef Py_ssize_t m = PyArray_DIMS(rows)[0], c = PyArray_DIMS(rows)[1], j
-    if PyArray_TYPE(rows) == NPY_FLOAT:
-        s = statistics_f32(rows)
-        for j in range(c):
-            (<double*>PyArray_DATA(s))[c + j] /= m
-        return s
+cdef ndarray statistics(ndarray x, const Map* m):
+    """(2, C) float64: mean and biased variance of each channel of x, which m describes."""
+    if PyArray_TYPE(x) == NPY_FLOAT:
+        return statistics_f32(m)
     with quiet():
-        return np.stack([(<object>rows).mean(axis=0), (<object>rows).var(axis=0)])
+        rows = as_matrix(x)
+        return np.stack([rows.mean(axis=0), rows.var(axis=0)])
 
 
 def batch_statistics(ndarray x not None):
@@ -144,31 +113,52 @@ def batch_statistics(ndarray x not None):
     check_float("batch_statistics", "x", x)
     if PyArray_NDIM(x) < 2 or (<object>x).size == 0:
         raise ShapeError(f"batch_statistics: x must have shape (N, C[, ...]) with at least one value; got {shape_of(x)}")
-    cdef ndarray rows = as_rows(x), s = statistics(rows)
-    return np.array(s[0]), np.array(s[1]), int(PyArray_DIMS(rows)[0])
+    cdef Map m
+    cdef ndarray rows = rows_of(x, &m), s = statistics(rows, &m)
+    return np.array(s[0]), np.array(s[1]), m.n * m.h * m.w
 
 
-cdef void apply_piece(float* y, const float* x, const float* v, Py_ssize_t m, Py_ssize_t c, Py_ssize_t ldx, Py_ssize_t step,
-                      Py_ssize_t i) noexcept nogil:
+cdef void apply_piece(const Map* y, const Map* x, const float* center, const float* scale, const float* shift, Py_ssize_t m,
+                      Py_ssize_t step, Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()
-    K.bn_apply_f32(y + i * step * c, x + i * step * ldx, v + CENTER * c, v + SCALE * c, v + SHIFT * c, min(step, m - i * step),
-                   c, c, ldx)
+    K.bn_apply_f32(<float*>y.data + i * step * y.ld, <float*>x.data + i * step * x.ld, center, scale, shift,
+                   min(step, m - i * step), x.c, y.ld, x.ld)
     tn_leave(mode)
 
 
-cdef void reduce_piece(double* part, const float* g, const float* x, const float* v, Py_ssize_t m, Py_ssize_t c,
-                       Py_ssize_t ldg, Py_ssize_t ldx, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
+cdef int apply_f32(const Map* y, const Map* x, const float* center, const float* scale, const float* shift) except -1:
+    """y = (x - center) scale + shift, per channel."""
+    cdef Py_ssize_t m = x.n * x.h * x.w, step = range_of_rows(m), i
+    cdef int threads = team(12.0 * m * x.c, (m + step - 1) // step)
+    if threads == 1:
+        with nogil:
+            for i in range((m + step - 1) // step):
+                apply_piece(y, x, center, scale, shift, m, step, i)
+    else:
+        for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads):
+            apply_piece(y, x, center, scale, shift, m, step, i)
+    return 0
+
+
+cdef void reduce_piece(double* part, const Map* g, const Map* x, const float* v, Py_ssize_t m, Py_ssize_t step,
+                       Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()
-    K.bn_reduce_f32(part + 2 * i * c, part + (2 * i + 1) * c, g + i * step * ldg, x + i * step * ldx, v + CENTER * c,
-                    v + RSTD * c, v + HAT_SHIFT * c, min(step, m - i * step), c, ldg, ldx)
+    cdef Py_ssize_t c = g.c
+    cdef const float* pg = <const float*>g.data + i * step * g.ld
+    if x == NULL:                        # only the sum of g is wanted: summed as the other kernel does
+        K.column_sum_f32(part + 2 * i * c, pg, min(step, m - i * step), c, g.ld)
+    else:
+        K.bn_reduce_f32(part + 2 * i * c, part + (2 * i + 1) * c, pg, <float*>x.data + i * step * x.ld, v + CENTER * c,
+                        v + RSTD * c, v + HAT_SHIFT * c, min(step, m - i * step), c, g.ld, x.ld)
     tn_leave(mode)
 
 
-cdef void backward_piece(float* gx, const float* g, const float* x, const float* v, Py_ssize_t m, Py_ssize_t c,
-                         Py_ssize_t ldg, Py_ssize_t ldx, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
+cdef void backward_piece(const Map* gx, const Map* g, const Map* x, const float* v, Py_ssize_t m, Py_ssize_t step,
+                         Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()
-    K.bn_backward_f32(gx + i * step * c, g + i * step * ldg, x + i * step * ldx, v + CENTER * c, v + A * c, v + B * c, v + D * c,
-                      min(step, m - i * step), c, c, ldg, ldx)
+    cdef Py_ssize_t c = x.c
+    K.bn_backward_f32(<float*>gx.data + i * step * gx.ld, <float*>g.data + i * step * g.ld, <float*>x.data + i * step * x.ld,
+                      v + CENTER * c, v + A * c, v + B * c, v + D * c, min(step, m - i * step), c, gx.ld, g.ld, x.ld)
     tn_leave(mode)
 
 
@@ -193,7 +183,8 @@ cdef class BatchNorm(Op):
 
     In training mu and var are the batch's, and the running buffers (arrays, or None) move by
     running = (1 - momentum) running + momentum batch, with the unbiased variance m/(m-1) var.  Otherwise they are the buffers'.
-    Saves x, gamma and the coefficient vectors.  For the gradients see the top of this file.
+    Saves x where a gradient needs it (with constant statistics that of gamma alone), and the coefficient vectors; for float64
+    gamma, too.  For the gradients see the top of this file.
     """
 
     arguments = ("input", "weight", "bias")
@@ -206,6 +197,7 @@ cdef class BatchNorm(Op):
     cdef double eps
     cdef ndarray vectors                 # (VECTORS, C) float32
     cdef ndarray mean_rstd               # (2, C) float64
+    cdef ndarray like                    # an outline of x
 
     def __init__(self, running_mean, running_var, training, momentum, eps):
         self.running_mean, self.running_var, self.batch = running_mean, running_var, training
@@ -245,25 +237,42 @@ cdef class BatchNorm(Op):
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = inputs[0], gamma = inputs[1], beta = inputs[2], rows, y
-        cdef Py_ssize_t m
+        cdef bint single = PyArray_TYPE(x) == NPY_FLOAT
+        cdef Map mx, my
         self.check(x, gamma, beta)
-        rows = as_rows(x)                                               # (m, C)
-        m = PyArray_DIMS(rows)[0]
+        rows = rows_of(x, &mx)
         if self.batch:
-            self.mean_rstd = statistics(rows)                           # for now (mean, var)
-            self.move_running(m)
+            self.mean_rstd = statistics(rows, &mx)                      # for now (mean, var)
+            self.move_running(mx.n * mx.h * mx.w)
         else:
-            self.mean_rstd = np.stack([self.running_mean, self.running_var]).astype(np.float64)
+            self.take_running()
         self.invert_root()
-        y = new_array(2, PyArray_DIMS(rows), PyArray_TYPE(x))           # (m, C)
-        if PyArray_TYPE(x) == NPY_FLOAT:
-            self.apply_f32(y, rows, gamma, beta)
+        y = new_rows(x, &my)
+        if single:
+            self.set_vectors(gamma, beta)
+            apply_f32(&my, &mx, self.vector(CENTER), self.vector(SCALE), self.vector(SHIFT))
         else:
             with quiet():
-                xh = (rows - self.mean_rstd[0]) * self.mean_rstd[1]
-                (<object>y)[...] = xh * (1.0 if gamma is None else gamma) + (0.0 if beta is None else beta)
-        self.save((x, gamma if PyArray_TYPE(x) != NPY_FLOAT else None))   # for float32, gamma is in the vectors
-        return from_rows(y, x)
+                xh = (as_matrix(rows) - self.mean_rstd[0]) * self.mean_rstd[1]
+                fill(y, xh * (1.0 if gamma is None else gamma) + (0.0 if beta is None else beta))
+        self.like = outline(x)
+        self.save((rows if self.needs[1] or (self.batch and self.needs[0]) else None, None if single else gamma))
+        return y
+
+    cdef int take_running(self) except -1:
+        """(mean, var) from the buffers."""
+        cdef npy_intp[2] shape
+        cdef ndarray mean = contiguous(self.running_mean), var = contiguous(self.running_var)
+        cdef Py_ssize_t c = PyArray_DIMS(mean)[0], j
+        shape[0], shape[1] = 2, c
+        self.mean_rstd = new_array(2, shape, NPY_DOUBLE)
+        cdef double* s = <double*>PyArray_DATA(self.mean_rstd)
+        for j in range(c):
+            if PyArray_TYPE(mean) == NPY_FLOAT:
+                s[j], s[c + j] = (<float*>PyArray_DATA(mean))[j], (<float*>PyArray_DATA(var))[j]
+            else:
+                s[j], s[c + j] = (<double*>PyArray_DATA(mean))[j], (<double*>PyArray_DATA(var))[j]
+        return 0
 
     cdef int move_running(self, Py_ssize_t m) except -1:
         """running = (1 - momentum) running + momentum batch, in double, rounded to the buffers' dtype."""
@@ -296,11 +305,13 @@ cdef class BatchNorm(Op):
             var[j] = 1.0 / sqrt(var[j] + self.eps) if var[j] < INFINITY else NAN
         return 0
 
-    cdef int apply_f32(self, ndarray y, ndarray rows, ndarray gamma, ndarray beta) except -1:
-        """y = (x - center) scale + shift, and the vectors that the backward starts from."""
-        cdef Py_ssize_t m = PyArray_DIMS(rows)[0], c = PyArray_DIMS(rows)[1], j, i, ldx = row_stride(rows)
-        cdef Py_ssize_t step = range_of_rows(m)
+    cdef float* vector(self, int which) noexcept:
+        return <float*>PyArray_DATA(self.vectors) + which * PyArray_DIMS(self.vectors)[1]
+
+    cdef int set_vectors(self, ndarray gamma, ndarray beta) except -1:
+        """The vectors of the forward, and those that the backward starts from."""
         cdef npy_intp[2] shape
+        cdef Py_ssize_t c = PyArray_DIMS(self.mean_rstd)[1], j
         shape[0], shape[1] = VECTORS, c
         self.vectors = new_array(2, shape, NPY_FLOAT)
         cdef float* v = <float*>PyArray_DATA(self.vectors)
@@ -321,85 +332,87 @@ cdef class BatchNorm(Op):
             v[SHIFT * c + j] = <float>((b[j] if b != NULL else 0.0) - rest * scale)
             v[RSTD * c + j] = <float>rstd[j]
             v[HAT_SHIFT * c + j] = <float>(-rest * rstd[j])
-        cdef float* py = <float*>PyArray_DATA(y)
-        cdef const float* px = <const float*>PyArray_DATA(rows)
-        cdef int threads = team(12.0 * m * c, (m + step - 1) // step)
-        if threads == 1:
-            with nogil:
-                for i in range((m + step - 1) // step):
-                    apply_piece(py, px, v, m, c, ldx, step, i)
-        else:
-            for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads):
-                apply_piece(py, px, v, m, c, ldx, step, i)
         return 0
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray x = self.saved[0], gamma = self.saved[1], rows = as_rows(x), g = as_rows(gy), gx
-        cdef Py_ssize_t m = PyArray_DIMS(rows)[0], c = PyArray_DIMS(rows)[1]
-        if PyArray_TYPE(x) == NPY_FLOAT and m and c:
-            sums = self.reduce_f32(g, rows) if self.batch or needs[1] or needs[2] else None
-            gx = self.backward_f32(g, rows, sums) if needs[0] else None
+        cdef ndarray x = self.saved[0], g, gx = None, sums = None
+        cdef Map mg, mx, mgx
+        g = rows_of(gy, &mg)
+        if x is not None:
+            rows_of(x, &mx)
+        if needs[0]:
+            gx = new_rows(self.like, &mgx)
+        if PyArray_TYPE(g) == NPY_FLOAT and mg.n and mg.h and mg.w and mg.c:
+            if self.batch or needs[1] or needs[2]:
+                sums = self.reduce_f32(&mg, &mx if x is not None else NULL)
+            if needs[0]:
+                self.backward_f32(&mgx, &mg, &mx if x is not None else NULL, sums)
         else:
-            xh = (rows - self.mean_rstd[0]) * self.mean_rstd[1]
-            sums = np.stack([g.sum(axis=0), (g * xh).sum(axis=0)])
-            a = self.mean_rstd[1] * (1.0 if gamma is None else gamma)
-            gx = np.asarray(a * (g - (sums[0] + xh * sums[1]) / m if self.batch and m else g), (<object>x).dtype)
-        return (from_rows(gx, x) if needs[0] else None,
-                narrowed(sums, 1, x) if needs[1] else None,
-                narrowed(sums, 0, x) if needs[2] else None)
+            sums = self.backward_f64(gx, as_matrix(g), x)
+        return (gx, narrowed(sums, 1, g) if needs[1] else None, narrowed(sums, 0, g) if needs[2] else None)
 
-    cdef ndarray reduce_f32(self, ndarray g, ndarray rows):
-        """(2, C) float64: gbeta = sum g and ggamma = sum g xh."""
-        cdef Py_ssize_t m = PyArray_DIMS(rows)[0], c = PyArray_DIMS(rows)[1], step = range_of_rows(m), i, j
-        cdef Py_ssize_t ranges = (m + step - 1) // step, ldg = row_stride(g), ldx = row_stride(rows)
+    cdef ndarray backward_f64(self, ndarray gx, object g, ndarray x):
+        """gx is filled, unless None; returns (2, C): gbeta and ggamma (without x, gbeta alone)."""
+        gamma = self.saved[1]
+        a = self.mean_rstd[1] * (1.0 if gamma is None else gamma)
+        if x is None:
+            if gx is not None:
+                fill(gx, a * g)
+            return g.sum(axis=0, keepdims=True)
+        xh = (as_matrix(x) - self.mean_rstd[0]) * self.mean_rstd[1]
+        sums = np.stack([g.sum(axis=0), (g * xh).sum(axis=0)])
+        if gx is not None:
+            fill(gx, a * (g - (sums[0] + xh * sums[1]) / len(g) if self.batch and len(g) else g))
+        return sums
+
+    cdef ndarray reduce_f32(self, const Map* g, const Map* x):
+        """(2, C) float64: gbeta = sum g and ggamma = sum g xh; without x gbeta alone."""
+        cdef Py_ssize_t m = g.n * g.h * g.w, c = g.c, step = range_of_rows(m), i, j
+        cdef Py_ssize_t ranges = (m + step - 1) // step
         cdef npy_intp[2] shape
         shape[0], shape[1] = 2 * ranges, c
         cdef ndarray parts = new_array(2, shape, NPY_DOUBLE)
         cdef double* part = <double*>PyArray_DATA(parts)
-        cdef const float* pg = <const float*>PyArray_DATA(g)
-        cdef const float* px = <const float*>PyArray_DATA(rows)
-        cdef const float* v = <const float*>PyArray_DATA(self.vectors)
+        cdef const float* v = self.vector(0)
         cdef int threads = team(14.0 * m * c, ranges)
         if threads == 1:
             with nogil:
                 for i in range(ranges):
-                    reduce_piece(part, pg, px, v, m, c, ldg, ldx, step, i)
+                    reduce_piece(part, g, x, v, m, step, i)
         else:
             for i in prange(ranges, nogil=True, schedule="static", num_threads=threads):
-                reduce_piece(part, pg, px, v, m, c, ldg, ldx, step, i)
+                reduce_piece(part, g, x, v, m, step, i)
         for i in range(1, ranges):
-            for j in range(2 * c):
+            for j in range(2 * c if x != NULL else c):
                 part[j] += part[2 * i * c + j]
         return parts if ranges == 1 else parts[:2]
 
-    cdef ndarray backward_f32(self, ndarray g, ndarray rows, ndarray sums):
-        """gx = a g + b (x - center) + d; in evaluation b = d = 0."""
-        cdef Py_ssize_t m = PyArray_DIMS(rows)[0], c = PyArray_DIMS(rows)[1], j, i
-        cdef Py_ssize_t step = range_of_rows(m), ldg = row_stride(g), ldx = row_stride(rows)
-        cdef ndarray gx = new_array(2, PyArray_DIMS(rows), NPY_FLOAT)
-        cdef float* v = <float*>PyArray_DATA(self.vectors)
+    cdef int backward_f32(self, const Map* gx, const Map* g, const Map* x, ndarray sums) except -1:
+        """gx = a g + b (x - center) + d; with constant statistics gx = a g."""
+        cdef Py_ssize_t m = g.n * g.h * g.w, c = g.c, step = range_of_rows(m), j, i
+        cdef float* v = self.vector(0)
         cdef double* mean = <double*>PyArray_DATA(self.mean_rstd)
         cdef double* rstd = mean + c
-        cdef double* s = <double*>PyArray_DATA(sums) if sums is not None else NULL
+        cdef double* s = <double*>PyArray_DATA(sums) if self.batch else NULL
         cdef double a, b
+        cdef int threads
         for j in range(c):
             a = v[SCALE * c + j]
             b = -a * rstd[j] * s[c + j] / m if self.batch else 0.0
             v[A * c + j] = <float>a
             v[B * c + j] = <float>b
             v[D * c + j] = <float>(-a * s[j] / m - b * (mean[j] - v[CENTER * c + j])) if self.batch else 0.0
-        cdef float* pgx = <float*>PyArray_DATA(gx)
-        cdef const float* pg = <const float*>PyArray_DATA(g)
-        cdef const float* px = <const float*>PyArray_DATA(rows)
-        cdef int threads = team(18.0 * m * c, (m + step - 1) // step)
+        if not self.batch:
+            return apply_f32(gx, g, v + B * c, v + A * c, v + D * c)    # B and D are 0
+        threads = team(18.0 * m * c, (m + step - 1) // step)
         if threads == 1:
             with nogil:
                 for i in range((m + step - 1) // step):
-                    backward_piece(pgx, pg, px, v, m, c, ldg, ldx, step, i)
+                    backward_piece(gx, g, x, v, m, step, i)
         else:
             for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads):
-                backward_piece(pgx, pg, px, v, m, c, ldg, ldx, step, i)
-        return gx
+                backward_piece(gx, g, x, v, m, step, i)
+        return 0
 
 
 cdef ndarray narrowed(ndarray sums, Py_ssize_t row, ndarray x):
