@@ -73,8 +73,8 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> dict[str, tu
     Raises
     ------
     ArgumentError
-        If there is no batch normalisation, one does not keep running statistics, there are no batches, or a
-        layer was not reached.
+        If there is no batch normalisation, one does not keep running statistics or is frozen, there are no
+        batches, or a layer was not reached.
     DTypeError
         If a batch is of another kind.
     ShapeError
@@ -109,6 +109,10 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> dict[str, tu
             raise ArgumentError(
                 f"population_statistics: layer {name!r} must keep running statistics; "
                 "got track_running_stats=False"
+            )
+        if layer.frozen:
+            raise ArgumentError(
+                f"population_statistics: layer {name!r} must not be frozen; unfreeze it first"
             )
     sums = {name: _Sums(layer.num_features) for name, layer in layers.items()}
     modes = [(module, module.training) for module in model.modules()]

@@ -23,7 +23,7 @@ from tinynet.nn.activation import (
 )
 from tinynet.nn.container import ModuleDict, ModuleList, Sequential
 from tinynet.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from tinynet.nn.dropout import Dropout
+from tinynet.nn.dropout import Dropout, Dropout1d, Dropout2d
 from tinynet.nn.fold import Fold, Unfold
 from tinynet.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinynet.nn.loss import (
@@ -38,8 +38,7 @@ from tinynet.nn.loss import (
     SmoothL1Loss,
 )
 from tinynet.nn.module import Module
-from tinynet.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
-from tinynet.nn.normalization import BatchNorm1d, LayerNorm
+from tinynet.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm
 from tinynet.nn.padding import ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from tinynet.nn.parameter import Parameter
 from tinynet.nn.parameter_container import ParameterDict, ParameterList
@@ -65,15 +64,18 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "ConstantPad2d",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
-    "ConstantPad2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
     "Flatten",
     "Fold",
+    "GroupNorm",
     "Hardtanh",
     "HuberLoss",
     "Identity",
@@ -82,6 +84,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",

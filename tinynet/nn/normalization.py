@@ -1,4 +1,5 @@
-"""Batch normalisation (Ioffe & Szegedy 2015, Algorithm 1) and layer normalisation (Ba, Kiros & Hinton 2016).
+"""Normalisation: batch (Ioffe & Szegedy 2015, Algorithm 1), layer (Ba, Kiros & Hinton 2016), group (Wu & He
+2018), and of local responses (Krizhevsky, Sutskever & Hinton 2012).
 
 Batch normalisation, in training mode, per channel over the m values of the batch::
 
@@ -7,7 +8,8 @@ Batch normalisation, in training mode, per channel over the m values of the batc
     running_var  = (1 - momentum) running_var  + momentum var m / (m - 1)
 
 In evaluation mode the running statistics take the place of mu and var.  Layer normalisation takes mu and var
-over the last axes, example by example, in both modes.  The equations' code is the ops'; this file holds the
+over the last axes, example by example, in both modes; group normalisation over groups of channels and all
+positions, likewise.  The equations' code is the ops'; this file holds the
 state and the rules that say which statistics are used and when they move.
 """
 
@@ -21,7 +23,7 @@ import numpy as np
 from tinynet import _check
 from tinynet._tensor import Tensor
 from tinynet.creation import ones, zeros
-from tinynet.errors import DTypeError, ShapeError
+from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.nn import functional as F
 from tinynet.nn import init
 from tinynet.nn.module import Module
@@ -40,6 +42,7 @@ class _BatchNorm(Module):
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
+    frozen = False  # running statistics in training mode, too: see tinynet.bn.freeze
 
     _layouts: dict[int, str]  # accepted rank -> how its shape is written in an error, with {C}
 
@@ -108,7 +111,7 @@ class _BatchNorm(Module):
         if len(shape) not in self._layouts or shape[1] != self.num_features:
             expected = " or ".join(each.format(C=self.num_features) for each in self._layouts.values())
             raise ShapeError(f"{type(self).__name__}: input must have shape {expected}; got {shape}")
-        if not self.training:
+        if not self.training or self.frozen:
             # Without running statistics, evaluation uses the batch's, too.
             return F.batch_norm(
                 input,
@@ -135,6 +138,7 @@ class _BatchNorm(Module):
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
             f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+            + (", frozen=True" if self.frozen else "")
         )
 
 
@@ -311,3 +315,152 @@ class LayerNorm(Module):
             f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
             f"bias={self.bias is not None}"
         )
+
+
+class GroupNorm(Module):
+    """Group normalisation of (N, C, ...): ``y = gamma_c (x - mean) / sqrt(var + eps) + beta_c``.
+
+    Mean and (biased) variance are those of an example's group of C / G neighbouring channels, over all
+    positions, in training and in evaluation mode: they do not depend on the batch.
+
+    Parameters
+    ----------
+    num_groups : int
+        Number of groups G, at least 1; divides `num_channels`.
+    num_channels : int
+        Number of channels C, at least 1.
+    eps : float, default 1e-5
+        Added to the variance inside the root; positive.
+    affine : bool, default True
+        Whether there are a weight (gamma, 1 at the start) and a bias (beta, 0 at the start).
+    device : str, optional
+        "cpu", the only one there is.
+    dtype : dtype, optional
+        float32 (default) or float64.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (C,), or None
+        gamma and beta.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If an argument is not of its kind or range, or `num_groups` does not divide `num_channels`.
+    NotImplementedError
+        For another device.
+
+    References
+    ----------
+    Y. Wu, K. He: Group Normalization, 2018.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> norm = tn.nn.GroupNorm(2, 4, eps=1e-12)
+    >>> norm(tn.tensor([[0.0, 2.0, 5.0, 5.0]])).detach()
+    tensor([[-1.,  1.,  0.,  0.]])
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        _check.refuse("GroupNorm", device=(device, _check.CPU))
+        self.num_groups = _check.integer("GroupNorm", "num_groups", num_groups, 1)
+        self.num_channels = _check.integer("GroupNorm", "num_channels", num_channels, 1)
+        if self.num_channels % self.num_groups:
+            raise ArgumentError(
+                f"GroupNorm: num_channels must be a multiple of num_groups={num_groups}; got {num_channels}"
+            )
+        self.eps = _check.real("GroupNorm", "eps", eps, 0, above=True)
+        self.affine = _check.boolean("GroupNorm", "affine", affine)
+        wanted = _check.float_dtype("GroupNorm", dtype)
+        gamma = Parameter(ones(self.num_channels, dtype=wanted)) if self.affine else None
+        beta = Parameter(zeros(self.num_channels, dtype=wanted)) if self.affine else None
+        self.register_parameter("weight", gamma)
+        self.register_parameter("bias", beta)
+
+    def reset_parameters(self) -> None:
+        """Set weight (gamma) to 1 and bias (beta) to 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise `input` (N, C, ...); the output has its shape.
+
+        Raises
+        ------
+        ShapeError
+            If axis 1 of `input` does not have C entries.
+        DTypeError
+            If `input` is no tensor, or not of this layer's dtype.
+        """
+        if not isinstance(input, Tensor):
+            raise DTypeError(f"GroupNorm: input must be a Tensor; got {type(input).__name__}")
+        if input.ndim < 2 or input.shape[1] != self.num_channels:
+            raise ShapeError(
+                f"GroupNorm: input must have shape (N, {self.num_channels}, ...); got {input.shape}"
+            )
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+
+
+class LocalResponseNorm(Module):
+    """Each value divided by a power of the squares around it, along the channels.
+
+    ``y_c = x_c / (k + alpha / size * sum of x_j^2)^beta`` over the `size` channels j from ``c - size // 2`` to
+    ``c + (size - 1) // 2``, of which those that do not exist count as 0.
+
+    Parameters
+    ----------
+    size : int
+        Number of channels in the sum, at least 1.
+    alpha : float, default 1e-4
+    beta : float, default 0.75
+    k : float, default 1.0
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If an argument is not of its kind or range.
+
+    References
+    ----------
+    A. Krizhevsky, I. Sutskever, G. E. Hinton: ImageNet Classification with Deep Convolutional Neural
+    Networks, 2012, section 3.3.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> norm = tn.nn.LocalResponseNorm(1, alpha=1.0, beta=1.0, k=1.0)  # x / (1 + x^2)
+    >>> norm(tn.tensor([[1.0, 3.0]]))
+    tensor([[0.5, 0.3]])
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size = _check.integer("LocalResponseNorm", "size", size, 1)
+        self.alpha = _check.real("LocalResponseNorm", "alpha", alpha)
+        self.beta = _check.real("LocalResponseNorm", "beta", beta)
+        self.k = _check.real("LocalResponseNorm", "k", k)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise `input` (N, C), (N, C, L) or (N, C, H, W); the output has its shape."""
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -23,7 +23,7 @@ from tinynet.nn.functional.activation import (
 )
 from tinynet.nn.functional.classification import cross_entropy, nll_loss, one_hot
 from tinynet.nn.functional.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
-from tinynet.nn.functional.dropout import dropout
+from tinynet.nn.functional.dropout import dropout, dropout1d, dropout2d
 from tinynet.nn.functional.fold import fold, unfold
 from tinynet.nn.functional.linear import linear
 from tinynet.nn.functional.loss import (
@@ -35,7 +35,7 @@ from tinynet.nn.functional.loss import (
     mse_loss,
     smooth_l1_loss,
 )
-from tinynet.nn.functional.normalization import batch_norm, layer_norm
+from tinynet.nn.functional.normalization import batch_norm, group_norm, layer_norm, local_response_norm
 from tinynet.nn.functional.pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -64,9 +64,12 @@ __all__ = [
     "conv_transpose2d",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
     "elu",
     "fold",
     "gelu",
+    "group_norm",
     "hardtanh",
     "huber_loss",
     "kl_div",
@@ -74,6 +77,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
     "max_pool1d",

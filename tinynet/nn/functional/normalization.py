@@ -10,7 +10,9 @@ import numpy as np
 
 from tinynet._tensor import Tensor, apply
 from tinynet.errors import ArgumentError, DTypeError, GraphError
+from tinynet.ops.group_norm import GroupNorm
 from tinynet.ops.layer_norm import LayerNorm
+from tinynet.ops.local_response_norm import LocalResponseNorm
 from tinynet.ops.normalization import BatchNorm
 
 
@@ -107,3 +109,79 @@ def layer_norm(
             [ 0.,  0.]])
     """
     return apply(LayerNorm(normalized_shape, eps), input, weight, bias)
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Group normalisation (Wu & He 2018).
+
+    y = (input - mean) / sqrt(var + eps) * weight + bias, with mean and biased variance of each example's groups
+    of C / num_groups neighbouring channels, over all positions.  A group of a single value gives bias.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C, ...), float32 or float64
+    num_groups : int
+        Number of groups, at least 1; divides C.
+    weight, bias : Tensor, shape (C,), optional
+        gamma and beta; 1 and 0 if left out.
+    eps : float, default 1e-5
+        Added to the variance inside the root; above 0.
+
+    Returns
+    -------
+    Tensor
+        Of the input's shape, channels last in memory.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        If shapes or dtypes do not fit, or `num_groups` or `eps` is out of range.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.nn.functional.group_norm(tn.tensor([[0.0, 2.0, 5.0, 5.0]]), 2, eps=1e-12)
+    tensor([[-1.,  1.,  0.,  0.]])
+    """
+    return apply(GroupNorm(num_groups, eps), input, weight, bias)
+
+
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """Local response normalisation across channels (Krizhevsky, Sutskever & Hinton 2012, section 3.3).
+
+    ``y_c = x_c / (k + alpha / size * sum of x_j^2)^beta`` over the channels j from ``c - size // 2`` to
+    ``c + (size - 1) // 2``, of which those that do not exist count as 0.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C), (N, C, L) or (N, C, H, W), float32 or float64
+    size : int
+        Number of channels in the sum, at least 1.
+    alpha : float, default 1e-4
+    beta : float, default 0.75
+    k : float, default 1.0
+
+    Returns
+    -------
+    Tensor, of the input's shape
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        If an argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.nn.functional.local_response_norm(tn.tensor([[1.0, 2.0, 3.0]]), 2, alpha=2.0, beta=1.0)
+    tensor([[0.5       , 0.33333334, 0.21428572]])
+    """
+    return apply(LocalResponseNorm(size, alpha, beta, k), input)
