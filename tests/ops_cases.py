@@ -796,3 +796,6 @@ CASES: tuple[Case, ...] = (
 from ops_cases_convolution import CASES as CONVOLUTION_CASES  # noqa: E402  (it needs `Case`)
 
 CASES = (*CASES, *CONVOLUTION_CASES)
+from ops_cases_layout import CASES as LAYOUT_CASES  # noqa: E402  (it needs `Case`)
+
+CASES = (*CASES, *LAYOUT_CASES)

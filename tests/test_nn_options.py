@@ -29,7 +29,10 @@ def parameters():
         (lambda: nn.CrossEntropyLoss(reduce=False), "CrossEntropyLoss: reduce must be None, .* got False"),
         (lambda: nn.ReLU().to(device="meta"), "to: device must be None or 'cpu', .* got 'meta'"),
         (lambda: nn.ReLU().to("cuda", tn.float32), "to: device must be None or 'cpu', .* got 'cuda'"),
-        (lambda: nn.ReLU().to(memory_format=1), "to: memory_format must be None or tinynet.contiguous_format or .* got 1"),
+        (
+            lambda: nn.ReLU().to(memory_format=1),
+            "to: memory_format must be None or tinynet.contiguous_format or .* got 1",
+        ),
         (lambda: nn.ReLU().state_dict(destination={}), "state_dict: destination must be None, .* got {}"),
         (
             lambda: nn.ReLU().load_state_dict({}, assign=True),

@@ -24,6 +24,7 @@ from ops_cases import (
     running,
 )
 from ops_cases_convolution import TWINS as CONVOLUTION_TWINS
+from ops_cases_layout import TWINS
 from ops_running import assert_near, largest, run
 
 import tinynet as tn
@@ -285,6 +286,7 @@ TORCH: dict[str, Callable[..., Any]] = {
 
 
 TORCH.update(CONVOLUTION_TWINS)
+TORCH.update(TWINS)
 
 
 def test_every_row_has_a_twin() -> None:

@@ -1,7 +1,7 @@
 """Memory formats, under PyTorch's names.
 
-A layout is a property of strides: these are only words to ask for one.  Images get their channels last by themselves
-as soon as a layer makes them.
+A layout is a property of strides: these are only words to ask for one.  Images get their channels last by
+themselves as soon as a layer makes them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import final
 class MemoryFormat:
     """The name of an order of a tensor's axes in memory.
 
-    There are three: `contiguous_format` is C order, `channels_last` that of images (N, C, H, W) whose channels are
-    last in memory, `preserve_format` the order that is there.
+    There are three: `contiguous_format` is C order, `channels_last` that of images (N, C, H, W) whose channels
+    are last in memory, `preserve_format` the order that is there.
 
     Examples
     --------

@@ -25,7 +25,7 @@ class _Pad2d(Module):
         self.padding = tuple(_check.integer(name, "padding", side) for side in sides)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return `input` of shape (N, C, H, W) or (C, H, W), padded: (..., top + H + bottom, left + W + right)."""
+        """Return `input` of shape (..., H, W), padded: (..., top + H + bottom, left + W + right)."""
         return F.pad(input, self.padding, self.mode)
 
     def extra_repr(self) -> str:
@@ -59,7 +59,7 @@ class ConstantPad2d(_Pad2d):
         self.value = _check.real("ConstantPad2d", "value", value)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return `input` of shape (N, C, H, W) or (C, H, W), padded: (..., top + H + bottom, left + W + right)."""
+        """Return `input` of shape (..., H, W), padded: (..., top + H + bottom, left + W + right)."""
         return F.pad(input, self.padding, self.mode, self.value)
 
     def extra_repr(self) -> str:
@@ -93,7 +93,7 @@ class ReflectionPad2d(_Pad2d):
     Parameters
     ----------
     padding : int or (int, int, int, int)
-        On all four sides, or (left, right, top, bottom), each smaller than the extent; a negative number cuts off.
+        On all four sides, or (left, right, top, bottom), smaller than the extent; a negative number cuts off.
 
     Raises
     ------

@@ -13,8 +13,8 @@ def unfold(
 ) -> Tensor:
     """The windows of `input` as columns (im2col); sizes are one int for both axes or (vertical, horizontal).
 
-    ``y[n, (c R + r) S + s, p Q + q] = x[n, c, p stride + r dilation - padding, q stride + s dilation - padding]``,
-    0 outside the image.
+    ``y[n, (c R + r) S + s, p Q + q] = x[n, c, i, j]`` with ``i = p stride + r dilation - padding`` and
+    ``j = q stride + s dilation - padding``, 0 outside the image.
 
     Parameters
     ----------
