@@ -13,8 +13,8 @@ from typing import final
 class MemoryFormat:
     """The name of an order of a tensor's axes in memory.
 
-    There are three: `contiguous_format` is C order, `channels_last` that of images (N, C, H, W) whose channels
-    are last in memory, `preserve_format` the order that is there.
+    There are three: `contiguous_format` is C order, `channels_last` that of images (N, C, H, W) with channels
+    last in memory, `preserve_format` the order that is there.
 
     Examples
     --------
