@@ -491,6 +491,13 @@ def modules_and_training(folder: Path) -> None:
     assert set(loaded["net"]) == set(state)
     statistics: dict[str, tuple[NDArray[Any], NDArray[Any]]] = bn.population_statistics(net, [tn.randn(5, 4)])
     mlp: nn.Sequential = models.mnist_mlp(batch_norm=True, hidden=5, layers=1)
+    networks: list[nn.Sequential] = [
+        models.bn_inception(10, stem="plain", lrn=True, generator=tn.Generator(1), dtype=tn.float64),
+        models.bn_inception_small(10, 3, True, "sigmoid", dropout=0.4),
+        models.resnet(20, batch_norm="last", shortcut="projection"),
+        models.lenet(10, 1, dtype="float64"),
+    ]
+    assert networks
     first: nn.Module = mlp[0]
     part: nn.Sequential = mlp[1:]
     b = bool(names) and bool(statistics) and weight.is_leaf and first is not part

@@ -143,7 +143,7 @@ class Block(Module):
 
 
 class ZeroPadded(Module):
-    """Every second pixel of each row and column, and `channels` more channels, of zeros, behind the input's."""
+    """Every second pixel of each row and column, and `channels` channels of zeros behind the input's."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

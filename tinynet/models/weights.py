@@ -23,7 +23,7 @@ M = TypeVar("M", bound=Module)
 
 @contextlib.contextmanager
 def draws_undone() -> Iterator[None]:
-    """Put the default generator back at the end: the constructors' draws, which are replaced, do not count."""
+    """Put the default generator back: the constructors' draws, which are replaced, do not count."""
     before = default_generator.get_state()
     try:
         yield
