@@ -101,7 +101,8 @@ def test_number_of_parameters_of_the_small_network():
 @pytest.mark.parametrize(("build", "table"), [(bn_inception, PAPER), (bn_inception_small, SMALL)])
 def test_widths_of_the_branches(build, table):
     model = build()
-    assert [name for name, _ in model.named_children() if "ction_" in name] == list(table)
+    names = [name for name, _ in model.named_children()]
+    assert [name for name in names if name.startswith(("inception_", "reduction_"))] == list(table)
     for name, (one, reduce3, three, reduce_double, double, projection, (total, _)) in table.items():
         module = model.get_submodule(name)
         found = {path: layer for path, layer in module.named_modules() if isinstance(layer, nn.Conv2d)}

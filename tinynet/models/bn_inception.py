@@ -22,7 +22,7 @@ from typing import Any
 from tinynet import _check
 from tinynet.models.blocks import Style
 from tinynet.models.inception import Inception, PassThrough, Row
-from tinynet.models.weights import default_weights_, draws_undone
+from tinynet.models.weights import draw_weights_, draws_undone
 from tinynet.nn.container import Sequential
 from tinynet.nn.conv import Conv2d
 from tinynet.nn.module import Module
@@ -153,7 +153,7 @@ def bn_inception(
             modules[f"inception_{row.name}"] = Inception(channels, row, style, PassThrough())
             channels = row.channels(channels)
         modules |= style.head(channels, num_classes, dropout)
-    return default_weights_(Sequential(modules), generator)
+    return draw_weights_(Sequential(modules), generator)
 
 
 def _separable(in_channels: int, style: Style) -> Sequential:

@@ -19,7 +19,7 @@ from typing import Any
 from tinynet import _check
 from tinynet.models.blocks import Style
 from tinynet.models.inception import Inception, Row
-from tinynet.models.weights import default_weights_, draws_undone
+from tinynet.models.weights import draw_weights_, draws_undone
 from tinynet.nn.container import Sequential
 from tinynet.nn.module import Module
 from tinynet.nn.normalization import LocalResponseNorm
@@ -108,4 +108,4 @@ def bn_inception_small(
             modules[row.name] = Inception(channels, row, style, MaxPool2d(3, 2, 1))
             channels = row.channels(channels)
         modules |= style.head(channels, num_classes, dropout)
-    return default_weights_(Sequential(modules), generator)
+    return draw_weights_(Sequential(modules), generator)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import _check
-from tinynet.models.weights import default_weights_, draws_undone
+from tinynet.models.weights import draw_weights_, draws_undone
 from tinynet.nn.activation import ReLU
 from tinynet.nn.container import Sequential
 from tinynet.nn.conv import Conv2d
@@ -79,4 +79,4 @@ def lenet(
             "act3": ReLU(inplace=True),
             "output": Linear(500, classes, dtype=wanted),
         }
-    return default_weights_(Sequential(modules), generator)
+    return draw_weights_(Sequential(modules), generator)

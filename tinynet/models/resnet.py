@@ -22,7 +22,7 @@ from tinynet import _check
 from tinynet._tensor import Tensor
 from tinynet.errors import ArgumentError
 from tinynet.models.blocks import Style
-from tinynet.models.weights import draws_undone, residual_weights_
+from tinynet.models.weights import draw_weights_, draws_undone
 from tinynet.nn import functional as F
 from tinynet.nn.activation import ReLU
 from tinynet.nn.container import Sequential
@@ -116,7 +116,7 @@ def resnet(
         if where == "last":
             modules["bn"] = BatchNorm2d(before, dtype=style.dtype)
         modules |= style.head(before, num_classes, 0.0)
-    return residual_weights_(Sequential(modules), generator)
+    return draw_weights_(Sequential(modules), generator, residual=True)
 
 
 class Block(Module):
