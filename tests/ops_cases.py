@@ -799,3 +799,7 @@ CASES = (*CASES, *CONVOLUTION_CASES)
 from ops_cases_layout import CASES as LAYOUT_CASES  # noqa: E402  (it needs `Case`)
 
 CASES = (*CASES, *LAYOUT_CASES)
+# Rows of their own files, which need `Case`.
+from ops_cases_pooling import CASES as POOLING  # noqa: E402
+
+CASES += POOLING

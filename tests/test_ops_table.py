@@ -35,6 +35,7 @@ ABSTRACT = {
     "OfInput",
     "OfOutput",
     "OneOfTwo",
+    "Pool",
     "Step",
     "Unary",
     "ElementLoss",

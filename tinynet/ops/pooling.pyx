@@ -6,9 +6,9 @@ covers the positions start + i d for the taps 0 <= i < kernel, of which those wi
     regular     start = o stride - padding
     adaptive    start = floor(o size / count), with ceil((o + 1) size / count) - start taps
 
-`Windows` tabulates start, first and last; and, for the gradients, which windows may cover a position.  A gradient is gathered: for
-each position of the map the windows that cover it are gone through, in order, so that nothing is added into memory and rows
-can be dealt out to threads.
+`Windows` tabulates start, first and last; and, for the gradients, which windows may cover a position.  A gradient is gathered:
+for each position of the map the windows that cover it are gone through, in order, so that nothing is added into memory and
+rows can be dealt out to threads.
 
 float32 runs csrc/pooling.inc.h, a row of the output at a time.  float64 takes the windows one by one, as the equations stand,
 and so do maxima over more than 255 taps, whose places do not fit into a byte.
@@ -69,9 +69,12 @@ def window_options(owner, axes, kernel_size, stride, padding, dilation=1):
 
 def divisor(owner, divisor_override):
     """The divisor_override of a mean: an int other than 0, or None."""
-    if divisor_override is not None and _check.integer(owner, "divisor_override", divisor_override) == 0:
-        raise ArgumentError(f"{owner}: divisor_override must be an int other than 0 or None; got 0")
-    return divisor_override
+    if divisor_override is None:
+        return None
+    number = _check.integer(owner, "divisor_override", divisor_override)
+    if number == 0 or abs(number) > LARGEST:
+        raise ArgumentError(f"{owner}: divisor_override must be an int other than 0 of at most {LARGEST}, or None; got {number}")
+    return number
 
 
 def output_extents(owner, axes, output_size):
