@@ -30,6 +30,7 @@ import tinynet as tn
         typing_use.functions,
         typing_use.optimisers_and_schedulers,
         typing_use.activations,
+        typing_use.pooling,
         typing_use.the_rest,
     ],
 )

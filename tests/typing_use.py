@@ -651,6 +651,31 @@ def activations() -> None:
     t = net(x)
 
 
+def pooling() -> None:
+    global t, pair
+    x = tn.ones(2, 3, 4, 4)
+    for t in (
+        F.max_pool2d(x, 2),
+        F.max_pool2d(x, (3, 2), stride=1, padding=(1, 0), dilation=1, ceil_mode=True),
+        F.max_pool1d(x[0], [2], return_indices=False),
+        F.avg_pool2d(x, 2, 2, 1, False, False, divisor_override=3),
+        F.avg_pool1d(x[0], 2, ceil_mode=True, count_include_pad=False),
+        F.adaptive_avg_pool2d(x, (1, None)),
+        F.adaptive_avg_pool1d(x[0], 2),
+        F.adaptive_max_pool2d(x, 1),
+        nn.AvgPool1d(2, 1, 1, ceil_mode=False)(x[0]),
+        nn.AvgPool2d((2, 2), divisor_override=3)(x),
+        nn.AdaptiveAvgPool1d(1)(x[0]),
+        nn.AdaptiveAvgPool2d(1)(x),
+        nn.MaxPool1d(2)(x[0]),
+        nn.MaxPool2d(3, 2, padding=1)(x),
+        nn.AdaptiveMaxPool2d((2, None))(x),
+    ):
+        pass
+    pair = F.max_pool2d_with_indices(x, 2)
+    pair = F.max_pool1d_with_indices(x[0], 2)
+
+
 def the_rest() -> None:
     global n, a, b
     loading()
