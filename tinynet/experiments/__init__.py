@@ -1,13 +1,15 @@
 """The machinery of a study: a training loop, measurements, claims, and files and figures that come out of it.
 
-`train` runs a network for a number of steps and calls back where something is to be measured; `evaluate` and
-`History` measure; `Claim` puts what was said beforehand next to what came out; `write_json`, `write_csv` and
-`figure_png` make the files.  The scripts in ``examples/`` are made of these.
+`train` runs a network for a number of steps and calls back where something is to be measured, `Trainer` for a
+number of epochs with a checkpoint after each; `evaluate` and `History` measure, `scores`, `confusion_matrix`
+and `confident_mistakes` look at a classifier; `Claim` puts what was said beforehand next to what came out;
+`write_json`, `write_csv` and `figure_png` make the files.  The scripts in ``examples/`` are made of these.
 """
 
 from __future__ import annotations
 
 from tinynet.experiments.claims import Claim, claims_table, table
+from tinynet.experiments.classification import confident_mistakes, confusion_matrix, scores, smoothed
 from tinynet.experiments.extras import require
 from tinynet.experiments.figures import figure_png
 from tinynet.experiments.measure import (
@@ -19,18 +21,25 @@ from tinynet.experiments.measure import (
     steps_to_accuracy,
 )
 from tinynet.experiments.results import write_csv, write_json
+from tinynet.experiments.trainer import Epoch, Trainer
 from tinynet.experiments.training import train
 
 __all__ = [
     "PERCENTILES",
     "Claim",
+    "Epoch",
     "Evaluation",
     "History",
+    "Trainer",
     "claims_table",
     "column_percentiles",
+    "confident_mistakes",
+    "confusion_matrix",
     "evaluate",
     "figure_png",
     "require",
+    "scores",
+    "smoothed",
     "steps_to_accuracy",
     "table",
     "train",

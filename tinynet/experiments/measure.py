@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tinynet._check import integer
-from tinynet._tensor import Tensor, from_numpy, no_grad
+from tinynet._tensor import Tensor
 from tinynet.errors import ArgumentError, ShapeError
+from tinynet.experiments.classification import scores
 from tinynet.nn import Module
 
 FloatArray = npt.NDArray[np.float64]
@@ -160,26 +161,18 @@ def evaluate(
     def record(module: Module, arguments: tuple[Tensor, ...]) -> None:
         seen.append(arguments[0].detach().numpy())
 
-    flags = [(module, module.training) for module in model.modules()]
     handle = None if watch is None else watch.register_forward_pre_hook(record)
-    right = 0
     try:
-        model.eval()
-        with no_grad():
-            for start in range(0, len(x), chunk):
-                scores = model(from_numpy(x[start : start + chunk])).numpy()  # (B, K)
-                right += int(np.count_nonzero(scores.argmax(axis=1) == labels[start : start + chunk]))
+        guesses = scores(model, x, chunk=chunk).argmax(axis=1)  # (N,)
     finally:
         if handle is not None:
             handle.remove()
-        for module, training in flags:
-            module.training = training
     passes = -(-len(x) // chunk)
     if watch is not None and len(seen) != passes:
         raise ArgumentError(
             f"evaluate: watch must be called once per forward pass; got {len(seen)} calls in {passes} passes"
         )
-    return Evaluation(right / len(x), np.concatenate(seen) if seen else None)
+    return Evaluation(int(np.count_nonzero(guesses == labels)) / len(x), np.concatenate(seen) if seen else None)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from tinynet._check import integer
 from tinynet._tensor import Tensor
@@ -21,6 +22,16 @@ def endless(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of one epoch after the other, for ever."""
     while True:
         yield from loader
+
+
+def progress_bar(total: int, label: str, unit: str, **options: Any) -> Any:
+    """Return a tqdm bar on stderr; `options` are tqdm's."""
+    require("tqdm")
+    from tqdm import tqdm
+
+    terminal = sys.stderr.isatty()  # elsewhere (a log file, CI) every refresh is a line: write few
+    interval = 0.2 if terminal else 5.0
+    return tqdm(total=total, desc=label, unit=unit, mininterval=interval, ascii=not terminal, **options)
 
 
 def train(
@@ -62,15 +73,9 @@ def train(
         If `steps` or `every` is no positive int.
     """
     steps, every = integer("train", "steps", steps, 1), integer("train", "every", every, 1)
-    require("tqdm")
-    from tqdm import tqdm
-
     model.train()
     shown, current, note = 0, None, ""
-    terminal = sys.stderr.isatty()  # elsewhere (a log file, CI) every refresh is a line: write few
-    with tqdm(
-        total=steps, desc=label, unit=" steps", mininterval=0.2 if terminal else 5.0, ascii=not terminal
-    ) as bar:
+    with progress_bar(steps, label, " steps") as bar:
         for step, (x, y) in enumerate(itertools.islice(endless(loader), steps), 1):
             current = loss(model(x), y)
             optimizer.zero_grad()

@@ -1,0 +1,318 @@
+"""Train a convolutional network on CIFAR-10 (or Fashion-MNIST, or MNIST) and look at what it has learnt.
+
+The recipe: batches of 128, images cropped at random from a frame of 4 black pixels and flipped with
+probability one half, SGD with momentum 0.9 and weight decay 5e-4, learning rate 0.1 on a cosine from there to
+zero.  Grey images of 28 x 28 pixels get a black frame where the network takes 32 x 32, images of 32 x 32 lose
+their rim for LeNet, which takes 28 x 28.  Digits are not flipped, and cropped only with --augment.
+
+After every epoch a checkpoint is written; --resume, with the same options, goes on from it with the same bits
+as if the run had never stopped (Ctrl-C in the middle of an epoch: from the beginning of that epoch).  Threads
+and workers may differ.
+
+Writes into the folder --out: checkpoint.safetensors and, at the end, results.json (settings, accuracies,
+confusion matrix, times), history.csv (loss and learning rate of every step, accuracies of every epoch),
+curves.png, confusion.png and mistakes.png (the wrong guesses that the network was surest of).  Where the data
+set is missing and cannot be downloaded, scikit-learn's small 'digits' stand in; every output names the data
+set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinynet.experiments import Trainer
+    from tinynet.experiments.image_study import Images, Settings
+
+CHECKPOINT = "checkpoint.safetensors"
+DATASETS = ("cifar-10", "fashion-mnist", "mnist", "digits")
+SMOKE = {"epochs": 2, "batch_size": 32, "limit": 256}
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line; on a bad option argparse prints why and exits with code 2."""
+    from tinynet.experiments.image_study import NETWORKS, SCHEDULES
+    from tinynet.experiments.options import integer, number
+
+    summary, details = __doc__.split("\n\n", 1)
+    parser = argparse.ArgumentParser(
+        description=summary,
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--model", choices=tuple(NETWORKS), default="bn_inception_small", help="(default bn_inception_small)")
+    add("--dataset", choices=DATASETS, default="cifar-10", help="(default cifar-10)")
+    add("--epochs", type=integer(1), metavar="N", help="passes over the training images (default 30)")
+    add("--batch-size", type=integer(2), metavar="N", help="images per update (default 128)")
+    add("--lr", type=number(True), help="learning rate at the beginning (default 0.1; lenet: 0.01)")
+    add("--momentum", type=number(False), help="of SGD (default 0.9)")
+    add("--weight-decay", type=number(False), metavar="L", help="of SGD (default 0.0005)")
+    add(
+        "--schedule",
+        choices=tuple(SCHEDULES),
+        help="of the learning rate: a cosine to zero (default), a tenth after 1/2 and a hundredth after 3/4 "
+        "of the steps, or constant",
+    )
+    add(
+        "--augment",
+        action=argparse.BooleanOptionalAction,
+        help="random crops, and flips but of digits (default: for cifar-10 and fashion-mnist)",
+    )
+    add("--seed", type=integer(0), help="of weights, order, augmentation and dropout (default 0)")
+    add("--limit", type=integer(2), metavar="N", help="the first N images of each part only, for trials")
+    add("--threads", type=integer(1), metavar="N", help="threads to use (default: all cores; same bits)")
+    add(
+        "--workers",
+        type=integer(0),
+        default=1,
+        metavar="N",
+        help="threads that make batches ahead (default 1; same bits)",
+    )
+    add(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder to look in for the data set, before $TINYNET_DATA and the user cache",
+    )
+    add("--offline", action="store_true", help="never touch the network")
+    add("--out", type=Path, metavar="DIR", help="results (default runs/DATASET-MODEL)")
+    add("--resume", action="store_true", help="go on from the checkpoint in --out")
+    add(
+        "--smoke",
+        action="store_true",
+        help="a trial of seconds that goes through everything: unless given otherwise 2 epochs of 256 images "
+        "in batches of 32, the second one resumed from the checkpoint of the first",
+    )
+    options = parser.parse_args(arguments)
+    if options.smoke and options.resume:
+        parser.error("argument --resume: --smoke resumes by itself")
+    if options.smoke:
+        for name, value in SMOKE.items():
+            if getattr(options, name) is None:
+                setattr(options, name, value)
+    if options.out is None:
+        options.out = Path("runs") / f"{options.dataset}-{options.model}"
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the study; return the exit code: 0, 1 (could not run) or 130 (interrupted)."""
+    try:
+        from tinynet.errors import TinynetError
+
+        options = parse_arguments(arguments)
+    except ImportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    progress = Progress()
+    try:
+        run(options, progress)
+    except (TinynetError, ImportError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nInterrupted {progress.where}.\n{progress.kept(options)}", file=sys.stderr)
+        return 130
+    return 0
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far the program is, for the message after Ctrl-C."""
+
+    where: str = "before the training began"
+    trainer: Trainer | None = None
+
+    def kept(self, options: argparse.Namespace) -> str:
+        """Say what a later run can go on from."""
+        saved = 0 if self.trainer is None else self.trainer.saved
+        if saved == 0:
+            return f"Nothing was written to {options.out}."
+        epochs = "1 epoch" if saved == 1 else f"{saved} epochs"
+        again = "" if options.smoke else "; the same command with --resume goes on from there"
+        return f"Kept: {options.out / CHECKPOINT}, after {epochs}{again}."
+
+
+def run(options: argparse.Namespace, progress: Progress) -> None:
+    """Train, write the files, print the results."""
+    import tinynet as tn
+    from tinynet.errors import DataError
+    from tinynet.experiments import require
+    from tinynet.experiments.image_study import make_trainer
+
+    require("matplotlib", "tqdm")
+    if options.threads is not None:
+        tn.set_num_threads(options.threads)
+    checkpoint = options.out / CHECKPOINT
+    if checkpoint.exists() and not (options.resume or options.smoke):
+        raise DataError(
+            f"{checkpoint} is there from an earlier run: go on from it with --resume, remove it, or choose "
+            "another --out"
+        )
+    images, settings, notice = load_images(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    trainer = progress.trainer = make_trainer(images, settings, workers=options.workers)
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    print(
+        f"tinynet {tn.__version__}, {tn.get_num_threads()} thread(s); data set {images.name}: "
+        f"{len(images.x):,} training and {len(images.x_test):,} test images\n"
+        f"{settings.model}: {parameters:,} parameters; {settings.epochs} epoch(s) of "
+        f"{len(trainer.loader):,} steps, batches of {settings.batch_size}, lr {settings.lr:g} "
+        f"({settings.schedule}), augmentation {'on' if settings.augment else 'off'}, seed {settings.seed}\n"
+        f"results into {options.out}",
+        flush=True,
+    )
+    if options.resume:
+        trainer.resume(checkpoint)
+        print(f"resumed after {trainer.saved} of {settings.epochs} epochs", flush=True)
+    progress.where = "during the training"
+    label = f"{images.name} {settings.model}"
+    if options.smoke:
+        trainer.train(1, checkpoint=checkpoint, label=label)
+        trainer = progress.trainer = make_trainer(images, settings, workers=options.workers)
+        trainer.resume(checkpoint)
+        print(f"resumed after {trainer.saved} of {settings.epochs} epochs", flush=True)
+    trainer.train(settings.epochs, checkpoint=checkpoint, label=label)
+    progress.where = "while the results were being written"
+    write_results(options.out, images, settings, trainer, notice)
+    print_results(images, settings, trainer)
+
+
+def load_images(options: argparse.Namespace) -> tuple[Images, Settings, str | None]:
+    """Load both parts of the data set; return them, the settings and, if another one stands in, a notice."""
+    from tinynet.experiments.image_study import Images, Settings
+    from tinynet.experiments.options import load_parts
+
+    print(f"looking for the data set {options.dataset} ...", flush=True)
+    training, test, warnings = load_parts(options.dataset, options.data, options.offline)
+    for warning in warnings:
+        print(f"WARNING: {warning}", file=sys.stderr, flush=True)
+    notice = None
+    if training.name != options.dataset:
+        notice = f"{options.dataset} was asked for and not found: these are results of {training.name}"
+    names = [field.name for field in dataclasses.fields(Settings) if field.name not in ("dataset", "model")]
+    given = {name: getattr(options, name) for name in names}
+    settings = Settings.recipe(training.name, options.model, **given)
+    return Images.of(training, test, settings), settings, notice
+
+
+# ---- results
+
+
+def write_results(
+    out: Path, images: Images, settings: Settings, trainer: Trainer, notice: str | None
+) -> None:
+    """Write tables and pictures, each file complete or not at all."""
+    import tinynet as tn
+    from tinynet.experiments import (
+        charts,
+        confident_mistakes,
+        confusion_matrix,
+        figure_png,
+        scores,
+        write_csv,
+        write_json,
+    )
+    from tinynet.experiments.classification import probabilities
+    from tinynet.experiments.image_study import CHUNK
+    from tinynet.io import atomic_write
+
+    shares = probabilities(scores(trainer.model, images.x_test, chunk=CHUNK, prepare=images.normalize))
+    guesses = shares.argmax(axis=1)
+    matrix = confusion_matrix(images.y_test, guesses, len(images.classes))
+    wrong = confident_mistakes(shares, images.y_test, charts.ROWS * charts.COLUMNS)
+    epochs = [dataclasses.asdict(epoch) for epoch in trainer.epochs]
+    results = {
+        "experiment": "cifar10",
+        "tinynet": tn.__version__,
+        "dataset": images.name,
+        "notice": notice,
+        "settings": dataclasses.asdict(settings),
+        "optimizer": "SGD with momentum, weight decay on all parameters, mean cross-entropy",
+        "threads": tn.get_num_threads(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "test_accuracy": trainer.epochs[-1].test_accuracy,
+        "epochs": {name: [epoch[name] for epoch in epochs] for name in epochs[0]},
+        "classes": images.classes,
+        "confusion": matrix,
+        "mistakes": [
+            {"index": i, "class": images.y_test[i], "guess": guesses[i], "probability": shares[i].max()}
+            for i in wrong
+        ],
+    }
+    write_json(out / "results.json", results)
+    head = ["dataset", "model", "epoch", "step", "lr", "loss", "accuracy", "test_accuracy"]
+    write_csv(out / "history.csv", head, rows(images.name, settings.model, trainer))
+    title = f"{images.name}, {settings.model}, seed {settings.seed}"
+    result = f"{title}: test accuracy {trainer.epochs[-1].test_accuracy:.4f}"
+    pictures = {
+        "curves": lambda figure: charts.curves(
+            figure,
+            trainer.losses,
+            [epoch.accuracy for epoch in trainer.epochs],
+            [epoch.test_accuracy for epoch in trainer.epochs],
+            title=title,
+        ),
+        "confusion": lambda figure: charts.confusion(figure, matrix, images.classes, title=result),
+        "mistakes": lambda figure: charts.mistakes(
+            figure,
+            images.x_test[wrong],
+            images.y_test[wrong].tolist(),
+            guesses[wrong].tolist(),
+            shares[wrong].max(axis=1).tolist(),
+            images.classes,
+            title=f"{title}: is (black), was taken for (red), with what probability",
+        ),
+    }
+    for name, draw in pictures.items():
+        width, height = charts.SIZES[name]
+        png = figure_png(draw, width=width, height=height)
+        with atomic_write(out / f"{name}.png", "wb") as file:
+            file.write(png)
+
+
+def rows(dataset: str, model: str, trainer: Trainer) -> list[list[object]]:
+    """Return a row per step; the last one of an epoch has the accuracies."""
+    per_epoch = len(trainer.loader)
+    table: list[list[object]] = []
+    for step, (rate, loss) in enumerate(zip(trainer.rates, trainer.losses, strict=True), 1):
+        number = -(-step // per_epoch)
+        epoch = trainer.epochs[number - 1]
+        last = step % per_epoch == 0
+        shares = [epoch.accuracy, epoch.test_accuracy] if last else [None, None]
+        table.append([dataset, model, number, step, rate, loss, *shares])
+    return table
+
+
+def print_results(images: Images, settings: Settings, trainer: Trainer) -> None:
+    """Print the final table."""
+    from tinynet.experiments import table
+
+    epochs = trainer.epochs
+    seconds = sum(epoch.seconds for epoch in epochs)
+    waiting = sum(epoch.waiting for epoch in epochs)
+    seen = len(epochs) * len(images.x)
+    best = max(range(len(epochs)), key=lambda i: epochs[i].test_accuracy)
+    lines = [
+        ("training loss, last epoch", f"{epochs[-1].loss:.4f}"),
+        ("training accuracy, last epoch", f"{epochs[-1].accuracy:.4f}"),
+        ("test accuracy", f"{epochs[-1].test_accuracy:.4f}"),
+        (f"test accuracy, best epoch ({best + 1})", f"{epochs[best].test_accuracy:.4f}"),
+        ("time for training", f"{seconds:,.1f} s"),
+        ("time for testing", f"{sum(epoch.testing for epoch in epochs):,.1f} s"),
+        ("images per second", f"{seen / seconds:,.0f}"),
+        ("waiting for data", f"{waiting / seconds:.2%}"),
+    ]
+    print(f"\n{settings.model} on {images.name}, {len(epochs)} epoch(s), seed {settings.seed}:\n")
+    print(table(("measured", "value"), lines, right=(1,)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
