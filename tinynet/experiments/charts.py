@@ -65,14 +65,17 @@ def curves(
 
     epochs = np.arange(1, len(accuracy) + 1)
     marker = {"marker": "o", "markersize": 4} if len(epochs) <= 20 else {}
-    looks = ((accuracy, "training", figures.BLUE, "solid"), (test_accuracy, "test", figures.RED, (0, (4, 1.6))))
+    looks = (
+        (accuracy, "training", figures.BLUE, "solid"),
+        (test_accuracy, "test", figures.RED, (0, (4, 1.6))),
+    )
     for shares, name, colour, dashes in looks:
         right.plot(epochs, 100 * np.asarray(shares), color=colour, linestyle=dashes, label=name, **marker)
     right.set_xlim(0.5, len(epochs) + 0.5)
     right.xaxis.get_major_locator().set_params(integer=True)
     right.set_xlabel("epochs")
     right.set_title("(b) accuracy, %")
-    right.legend(loc="lower right")
+    right.legend(loc="lower right", handlelength=2.6)
     _heading(figure, title)
 
 
@@ -101,7 +104,11 @@ def confusion(figure: Figure, matrix: Array, classes: Sequence[str], *, title: s
             axes.text(
                 j, i, f"{matrix[i, j]:,}", ha="center", va="center", color=colour, weight=weight, fontsize=9.5
             )
-    axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(classes)), classes)
+    if max(map(len, classes)) > 3:
+        axes.tick_params(axis="x", labelrotation=40)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(classes)), classes)
     axes.tick_params(length=0)
     axes.grid(False)
@@ -150,7 +157,7 @@ def mistakes(
         axes.text(
             0.5,
             1.025,
-            f"{classes[guess]} {100 * probability:.{1 if probability < 0.9995 else 0}f} %",
+            f"{classes[guess]}, {100 * probability:.{1 if probability < 0.9995 else 0}f} %",
             transform=axes.transAxes,
             ha="center",
             va="bottom",

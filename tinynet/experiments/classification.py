@@ -125,7 +125,8 @@ def confusion_matrix(labels: npt.ArrayLike, guesses: npt.ArrayLike, classes: int
     true, guessed = np.asarray(labels, np.int64), np.asarray(guesses, np.int64)
     if true.ndim != 1 or true.shape != guessed.shape:
         raise ShapeError(
-            f"confusion_matrix: labels and guesses must have one shape (N,); got {true.shape} and {guessed.shape}"
+            "confusion_matrix: labels and guesses must have one shape (N,); "
+            f"got {true.shape} and {guessed.shape}"
         )
     for name, values in (("labels", true), ("guesses", guessed)):
         if len(values) and not 0 <= values.min() <= values.max() < classes:

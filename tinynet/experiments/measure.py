@@ -172,7 +172,9 @@ def evaluate(
         raise ArgumentError(
             f"evaluate: watch must be called once per forward pass; got {len(seen)} calls in {passes} passes"
         )
-    return Evaluation(int(np.count_nonzero(guesses == labels)) / len(x), np.concatenate(seen) if seen else None)
+    return Evaluation(
+        int(np.count_nonzero(guesses == labels)) / len(x), np.concatenate(seen) if seen else None
+    )
 
 
 @dataclass

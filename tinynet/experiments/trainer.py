@@ -213,14 +213,14 @@ class Trainer:
         """
         state = load(path)
         if not isinstance(state, dict) or state.keys() != self.state_dict().keys():
-            raise DataError(f"resume: {os.fspath(path)!r} must be a checkpoint of a Trainer; got another tree")
+            raise DataError(
+                f"resume: {os.fspath(path)!r} must be a checkpoint of a Trainer; got another tree"
+            )
         before = state["settings"]
         for name in [*self.settings, *(name for name in before if name not in self.settings)]:
             own, its = self.settings.get(name), before.get(name)
             if own != its:
-                raise ArgumentError(
-                    f"resume: {name} must be {its!r} as in {os.fspath(path)!r}; got {own!r}"
-                )
+                raise ArgumentError(f"resume: {name} must be {its!r} as in {os.fspath(path)!r}; got {own!r}")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
