@@ -269,7 +269,7 @@ def compare(theirs: list[Run], ours: list[Run], figure: Path | None = None) -> N
         (f"loss, mean of {WINDOW} steps until step", points, losses),
         ("test accuracy after epoch", [str(i + 1) for i in range(epochs)], accuracies),
     ):
-        print(f"{what}: where {', '.join(names)} lie(s) in the range of {len(theirs)} runs of PyTorch\n")
+        print(f"{what}: {', '.join(names)} in the range of {len(theirs)} runs of PyTorch\n")
         print_positions(what.split()[-1], rows, others, own, names)
     if figure is not None:
         figure.write_bytes(figure_png(lambda canvas: draw(canvas, losses, accuracies, steps), height=3.8))

@@ -1,0 +1,272 @@
+"""Training by epochs: a run that stopped and goes on from its checkpoint equals the whole run, bit by bit."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet import nn, optim
+from tinynet.data import DataLoader, TensorDataset
+from tinynet.errors import ArgumentError, DataError
+from tinynet.experiments import Trainer
+from tinynet.experiments.image_study import NETWORKS, Images, Settings, make_trainer, square
+from tinynet.experiments.options import load_parts
+
+
+def make(seed: int = 1, stop_at: tuple[int, int] | None = None, **settings: Any) -> Trainer:
+    """A small run of 5 batches per epoch; Ctrl-C at a batch of an epoch."""
+    tn.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3))
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((23, 6)).astype(np.float32), rng.integers(0, 3, 23)
+    made = 0
+
+    def noisy(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal made
+        made += 1
+        if stop_at is not None and made == 5 * stop_at[0] + stop_at[1]:
+            raise KeyboardInterrupt
+        return x + tn.data.batch_rng().normal(0, 0.1, x.shape).astype(np.float32), y
+
+    loader = DataLoader(TensorDataset(x, y), 5, shuffle=True, seed=seed, transform=noisy)
+
+    def test() -> float:
+        model.eval()
+        with tn.no_grad():
+            right = float(np.mean(model(tn.from_numpy(x)).numpy().argmax(1) == y))
+        model.train()
+        return right
+
+    scheduler = optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / 20)))
+    settings = {"seed": seed, "lr": 0.1, "name": "run", **settings}
+    return Trainer(
+        model, optimizer, nn.CrossEntropyLoss(), loader, test, scheduler=scheduler, settings=settings
+    )
+
+
+def same(first: Any, second: Any, path: str = "checkpoint") -> None:
+    """Compare two trees of checkpoints bit by bit, but for what the clock says."""
+    assert type(first) is type(second), path
+    if isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        for key in first:
+            if key != "clock":
+                same(first[key], second[key], f"{path}.{key}")
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second), path
+        for i, (a, b) in enumerate(zip(first, second, strict=True)):
+            same(a, b, f"{path}[{i}]")
+    elif isinstance(first, (np.ndarray, tn.Tensor)):
+        a, b = np.asarray(first), np.asarray(second)
+        assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()), path
+    else:
+        assert first == second, path
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> dict[str, Any]:
+    trainer = make()
+    trainer.train(4, checkpoint=tmp_path / "whole.safetensors")
+    return tn.load(tmp_path / "whole.safetensors")
+
+
+class TestTrainer:
+    @pytest.mark.parametrize("stop", [1, 3])
+    def test_resumed_is_as_never_stopped(self, tmp_path, whole, stop):
+        file = tmp_path / "part.safetensors"
+        make().train(stop, checkpoint=file)
+        tn.rand(7)  # somebody else draws
+        again = make()
+        again.model[0].weight.data.fill_(9.0)  # to be replaced, as everything else
+        again.resume(file)
+        assert again.saved == len(again.epochs) == stop
+        again.train(4, checkpoint=file)
+        same(tn.load(file), whole)
+
+    @pytest.mark.parametrize("place", [(1, 1), (1, 3), (2, 5)])
+    def test_interrupted_in_the_middle_of_an_epoch(self, tmp_path, whole, place):
+        file = tmp_path / "part.safetensors"
+        broken = make(stop_at=place)
+        with pytest.raises(KeyboardInterrupt):
+            broken.train(4, checkpoint=file)
+        assert broken.saved == place[0]
+        again = make()
+        again.resume(file)
+        assert again.saved == place[0]
+        again.train(4, checkpoint=file)
+        same(tn.load(file), whole)
+
+    def test_same_weights_as_a_loop_written_out(self, whole):
+        plain = make()
+        losses, rates, right = [], [], []
+        for _ in range(4):
+            for x, y in plain.loader:
+                rates.append(plain.optimizer.param_groups[0]["lr"])
+                scores = plain.model(x)
+                loss = plain.loss(scores, y)
+                plain.optimizer.zero_grad()
+                loss.backward()
+                plain.optimizer.step()
+                plain.scheduler.step()
+                losses.append(loss.item())
+                right.append(int((scores.argmax(1) == y).sum()))
+        same(plain.model.state_dict(), whole["model"])
+        np.testing.assert_array_equal(whole["losses"], losses)
+        np.testing.assert_array_equal(whole["rates"], rates)
+        np.testing.assert_allclose(whole["epochs"]["accuracy"], np.reshape(right, (4, 5)).sum(1) / 23)
+        sizes = np.array([5, 5, 5, 5, 3])
+        np.testing.assert_allclose(whole["epochs"]["loss"], np.reshape(losses, (4, 5)) @ sizes / 23)
+
+    def test_finished_run_has_nothing_to_do(self, tmp_path, whole):
+        again = make()
+        again.resume(tmp_path / "whole.safetensors")
+        again.train(4)
+        same(again.state_dict(), whole)
+
+    def test_reports(self, capfd):
+        trainer = make()
+        trainer.train(2, label="name")
+        out, errors = capfd.readouterr()
+        lines = out.strip().splitlines()
+        assert [line.split(":")[0] for line in lines if line.startswith("epoch")] == [
+            "epoch 1/2",
+            "epoch 2/2",
+        ]
+        for word in ("name epoch 2/2", "100%", "images/s", "loss ", "accuracy "):
+            assert word in errors
+        for epoch in trainer.epochs:
+            assert epoch.seconds > 0
+            assert epoch.waiting >= 0
+            assert epoch.testing >= 0
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"lr": 0.2}, r"^resume: lr must be 0\.1 as in '.*whole\.safetensors'; got 0\.2$"),
+            ({"name": "other"}, r"^resume: name must be 'run' as in .* got 'other'$"),
+            ({"more": 1}, r"^resume: more must be None as in .* got 1$"),
+        ],
+    )
+    def test_other_settings_are_refused(self, tmp_path, whole, settings, message):
+        trainer = make(**settings)
+        before = trainer.state_dict()
+        with pytest.raises(ArgumentError, match=message):
+            trainer.resume(tmp_path / "whole.safetensors")
+        same(trainer.state_dict(), before)
+
+    def test_setting_that_is_gone_is_refused(self, tmp_path, whole):
+        trainer = make()
+        del trainer.settings["lr"]
+        with pytest.raises(ArgumentError, match=r"^resume: lr must be 0\.1 as in .* got None$"):
+            trainer.resume(tmp_path / "whole.safetensors")
+
+    def test_what_is_no_checkpoint(self, tmp_path):
+        with pytest.raises(DataError, match="missing"):
+            make().resume(tmp_path / "missing.safetensors")
+        tn.save({"model": 1}, tmp_path / "other.safetensors")
+        with pytest.raises(
+            DataError, match=r"^resume: '.*other.safetensors' must be a checkpoint of a Trainer"
+        ):
+            make().resume(tmp_path / "other.safetensors")
+
+    def test_epochs_are_positive(self):
+        with pytest.raises(ArgumentError, match="epochs"):
+            make().train(0)
+
+
+def digits(model: str = "mnist_mlp", **changes: Any) -> tuple[Images, Settings]:
+    training, test, _ = load_parts("digits", None, True)
+    settings = Settings.recipe("digits", model, **{"limit": 40, "batch_size": 16, "epochs": 2, **changes})
+    return Images.of(training, test, settings), settings
+
+
+class TestImageStudy:
+    def test_recipe(self):
+        settings = Settings.recipe("cifar-10", "bn_inception_small", seed=None, epochs=2)
+        assert settings == Settings(
+            dataset="cifar-10",
+            model="bn_inception_small",
+            epochs=2,
+            batch_size=128,
+            lr=0.1,
+            momentum=0.9,
+            weight_decay=5e-4,
+            schedule="cosine",
+            augment=True,
+            seed=0,
+            limit=None,
+        )
+        assert not Settings.recipe("mnist", "lenet").augment
+        assert Settings.recipe("mnist", "lenet").lr == 0.01
+        assert Settings.recipe("mnist", "lenet", augment=True, lr=1.0).lr == 1.0
+
+    def test_unknown_names(self):
+        with pytest.raises(ArgumentError, match="model"):
+            Settings(model="alexnet")
+        with pytest.raises(ArgumentError, match="schedule"):
+            Settings(schedule="never")
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("cosine", [0.5 * (1 + math.cos(math.pi * t / 6)) for t in range(6)]),
+            ("step", [1.0, 1.0, 1.0, 0.1, 0.1, 0.01]),
+            ("constant", [1.0] * 6),
+        ],
+    )
+    def test_schedules(self, name, expected):
+        images, settings = digits(schedule=name, lr=0.3)
+        trainer = make_trainer(images, settings)
+        trainer.train(2)
+        np.testing.assert_allclose(trainer.rates, np.multiply(0.3, expected), rtol=1e-12)
+        assert len(trainer.losses) == 6
+
+    def test_images_are_framed_or_cut(self, rng):
+        x = rng.integers(1, 256, size=(2, 28, 28)).astype(np.uint8)
+        framed = square(x, 32)
+        assert framed.shape == (2, 1, 32, 32)
+        np.testing.assert_array_equal(framed[:, 0, 2:30, 2:30], x)
+        assert framed.sum() == x.sum()
+        np.testing.assert_array_equal(square(framed, 28)[:, 0], x)
+        np.testing.assert_array_equal(square(x, None)[:, 0], x)
+        colours = rng.integers(256, size=(2, 3, 32, 32)).astype(np.uint8)
+        np.testing.assert_array_equal(square(colours, 28), colours[:, :, 2:30, 2:30])
+        np.testing.assert_array_equal(square(colours, 32), colours)
+
+    @pytest.mark.parametrize("name", ["bn_inception_small", "resnet20", "lenet", "mnist_mlp"])
+    def test_every_network_takes_grey_images_and_colours(self, name):
+        images, settings = digits(name, limit=2)
+        build = NETWORKS[name].build
+        side = images.x.shape[-1]
+        assert build(1, side, 10)(tn.from_numpy(images.normalize(images.x))).shape == (2, 10)
+        assert build(3, side, 7)(tn.zeros(2, 3, side, side)).shape == (2, 7)
+        assert make_trainer(images, settings).settings["model"] == name
+
+    def test_augmentation_is_a_function_of_seed_and_epoch(self):
+        def batches(**changes: Any) -> list[Any]:
+            images, settings = digits(**changes)
+            return [x.numpy().copy() for x, _ in images.loader(settings)]
+
+        plain, first = batches(augment=False), batches(augment=True)
+        for a, b in zip(first, batches(augment=True), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert any((a != b).any() for a, b in zip(first, plain, strict=True))
+        assert any((a != b).any() for a, b in zip(first, batches(augment=True, seed=5), strict=True))
+
+    def test_workers_and_threads_do_not_matter(self, threads):
+        images, settings = digits(augment=True)
+        trainers = [make_trainer(images, settings, workers=workers) for workers in (0, 2)]
+        for trainer in trainers:
+            trainer.train(2)
+        same(trainers[0].state_dict(), trainers[1].state_dict())
+
+    def test_other_data_set_is_refused(self):
+        images, _ = digits()
+        with pytest.raises(ArgumentError, match=r"data set 'mnist' of the settings; got 'digits'$"):
+            make_trainer(images, Settings.recipe("mnist", "mnist_mlp"))
