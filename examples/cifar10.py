@@ -159,6 +159,7 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     images, settings, notice = load_images(options)
     options.out.mkdir(parents=True, exist_ok=True)
     trainer = progress.trainer = make_trainer(images, settings, workers=options.workers)
+    progress.where = "during the training"
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     print(
         f"tinynet {tn.__version__}, {tn.get_num_threads()} thread(s); data set {images.name}: "
@@ -172,7 +173,6 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     if options.resume:
         trainer.resume(checkpoint)
         print(f"resumed after {trainer.saved} of {settings.epochs} epochs", flush=True)
-    progress.where = "during the training"
     label = f"{images.name} {settings.model}"
     if options.smoke:
         trainer.train(1, checkpoint=checkpoint, label=label)
