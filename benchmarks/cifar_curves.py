@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "train":
         train(options)
         return 0
-    runs = {framework: [] for framework in ("torch", "tinynet")}
+    runs: dict[str, list[Run]] = {"torch": [], "tinynet": []}
     for file in options.files:
         framework = file.name.partition("-")[0]
         if framework not in runs:
@@ -106,7 +106,7 @@ def train_tinynet(images: Images, settings: Settings, threads: int) -> tuple[lis
     import tinynet as tn
 
     tn.set_num_threads(threads)
-    trainer = make_trainer(images, settings, workers=1)
+    trainer = make_trainer(images, settings)
     trainer.train(settings.epochs, label=f"tinynet {settings.model} {settings.seed}")
     return trainer.losses, [epoch.test_accuracy for epoch in trainer.epochs]
 

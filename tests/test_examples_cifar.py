@@ -6,9 +6,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,11 @@ from test_examples import EXAMPLES, environment, png_size
 from test_examples_trainer import same
 
 import tinynet as tn
+from tinynet.experiments.image_study import Images, Settings, make_trainer
+from tinynet.experiments.options import load_parts
 
 ROOT = EXAMPLES.parent
-SMALL = ["--dataset", "digits", "--model", "mnist_mlp", "--limit", "200", "--epochs", "2", "--threads", "1"]
+SMALL = ["--dataset", "digits", "--model", "mnist_mlp", "--limit", "200", "--epochs", "2"]
 FILES = [
     "checkpoint.safetensors",
     "confusion.png",
@@ -117,12 +121,6 @@ class TestSmoke:
         assert png_size(smoke[0] / f"{name}.png")[0] >= 1100
 
 
-def test_nothing_to_resume(tmp_path):
-    process = run(tmp_path, *SMALL, "--out", "out", "--resume")
-    assert process.returncode == 1
-    assert process.stderr.startswith("error: load: 'out/checkpoint.safetensors' must be a readable file")
-
-
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 class TestInterrupt:
     def interrupted(self, tmp_path: Path, sign: str, *options: str) -> tuple[int, str]:
@@ -174,23 +172,26 @@ class TestInterrupt:
         assert list((tmp_path / "part").iterdir()) == [file]
         assert 2 <= len(tn.load(file)["epochs"]["loss"]) < 30
 
-        other = run(tmp_path, *options, "--out", "part", "--resume", "--augment")
-        assert other.returncode == 1
-        assert "error: resume: augment must be False as in" in other.stderr
-        assert "got True" in other.stderr
-        unasked = run(tmp_path, *options, "--out", "part")
-        assert unasked.returncode == 1
-        assert "is there from an earlier run: go on from it with --resume" in unasked.stderr
-        assert "Traceback" not in other.stderr + unasked.stderr
+        process = run(tmp_path, *options, "--out", "part", "--resume", "--workers", "1")
+        assert process.returncode == 0, process.stderr
+        assert sorted(path.name for path in (tmp_path / "part").iterdir()) == FILES
 
-        for name, more in (("part", ("--resume", "--workers", "0")), ("whole", ())):
-            process = run(tmp_path, *options, "--out", name, *more)
-            assert process.returncode == 0, process.stderr
-            assert sorted(path.name for path in (tmp_path / name).iterdir()) == FILES
-        same(tn.load(file), tn.load(tmp_path / "whole" / "checkpoint.safetensors"))
+        training, test, _ = load_parts("digits", None, True)
+        settings = Settings.recipe("digits", "mnist_mlp", limit=200, epochs=30, batch_size=2)
+        whole = make_trainer(Images.of(training, test, settings), settings)
+        whole.train(30)
+        same(tn.load(file), whole.state_dict())
 
 
 class TestOptions:
+    """In this process: nothing of what these start gets as far as training."""
+
+    @pytest.fixture
+    def main(self, tmp_path, monkeypatch) -> Callable[[list[str]], int]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLUMNS", "100")
+        return runpy.run_path(str(EXAMPLES / "cifar10.py"))["main"]
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
@@ -204,14 +205,18 @@ class TestOptions:
             (["--epoch", "2"], "unrecognized arguments: --epoch 2"),
         ],
     )
-    def test_bad_option_is_named(self, tmp_path, arguments, message):
-        process = run(tmp_path, *arguments)
-        assert process.returncode == 2
-        assert message in process.stderr
+    def test_bad_option_is_named(self, main, tmp_path, capsys, arguments, message):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert message in capsys.readouterr().err
         assert list(tmp_path.iterdir()) == []
 
-    def test_help_explains(self, tmp_path):
-        text = run(tmp_path, "--help").stdout
+    def test_help_explains(self, main, capsys):
+        with pytest.raises(SystemExit) as caught:
+            main(["--help"])
+        assert caught.value.code == 0
+        text = capsys.readouterr().out
         for option in (
             "--model",
             "--dataset",
@@ -224,12 +229,27 @@ class TestOptions:
             assert option in text
         assert "the same bits as if the run had never stopped" in text.replace("\n", " ")
 
-    def test_output_folder_that_is_a_file(self, tmp_path):
+    def test_output_folder_that_is_a_file(self, main, tmp_path, capsys):
         (tmp_path / "file").write_text("mine")
-        process = run(tmp_path, *SMALL, "--out", "file")
-        assert process.returncode == 1
-        assert process.stderr.startswith("error: ")
+        assert main([*SMALL, "--out", "file"]) == 1
+        assert capsys.readouterr().err.startswith("error: ")
         assert (tmp_path / "file").read_text() == "mine"
+
+    def test_resumes_only_what_is_there_and_only_with_the_same_settings(self, main, tmp_path, capsys):
+        assert main([*SMALL, "--out", "out", "--resume"]) == 1
+        message = "error: load: 'out/checkpoint.safetensors' must be a readable file"
+        assert capsys.readouterr().err.startswith(message)
+
+        training, test, _ = load_parts("digits", None, True)
+        settings = Settings.recipe("digits", "mnist_mlp", limit=200, epochs=2)
+        trainer = make_trainer(Images.of(training, test, settings), settings)
+        trainer.save(tmp_path / "out" / "checkpoint.safetensors")
+        for option, setting in (("--augment", "augment must be False"), ("--lr=0.2", "lr must be 0.1")):
+            assert main([*SMALL, "--out", "out", "--resume", option]) == 1
+            assert f"error: resume: {setting} as in 'out/checkpoint" in capsys.readouterr().err
+
+        assert main([*SMALL, "--out", "out"]) == 1
+        assert "is there from an earlier run: go on from it with --resume" in capsys.readouterr().err
 
 
 class TestCurves:
