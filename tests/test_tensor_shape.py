@@ -39,6 +39,18 @@ def test_reshape_is_a_view_where_possible():
     assert tn.ones(1).reshape(()).shape == ()
 
 
+def test_view_of_images_is_a_copy_where_only_their_layout_is_in_the_way() -> None:
+    images = tn.from_numpy(np.arange(2 * 4 * 4 * 3.0).reshape(2, 4, 4, 3).transpose(0, 3, 1, 2))
+    images.requires_grad_()
+    rows = images.view(len(images), -1)
+    np.testing.assert_array_equal(rows.detach().numpy(), images.detach().numpy().reshape(2, 48))
+    rows.backward(tn.from_numpy(np.arange(96.0).reshape(2, 48)))
+    np.testing.assert_array_equal(images.grad.numpy(), np.arange(96.0).reshape(2, 3, 4, 4))
+    with pytest.raises(ShapeError, match="has no view of shape"):
+        images.transpose(1, 2).view(2, -1)
+
+
+
 @pytest.mark.parametrize("shape", [(5,), (-1, 4), (-1, -1), (-2, 3), (0, -1), (2**40, 2**40)])
 def test_reshape_errors(shape):
     with pytest.raises(ShapeError, match="reshape: shape must"):

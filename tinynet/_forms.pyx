@@ -9,6 +9,7 @@ from numpy cimport import_array, ndarray
 from tinynet._operators cimport Operators, promoted
 from tinynet._variable cimport Variable, run, values, wrap
 from tinynet.ops.checks cimport integer_of, quiet
+from tinynet.ops.layout cimport Map, is_nhwc
 from tinynet.ops.memory cimport own_copy, touch
 
 import numpy as np
@@ -81,12 +82,18 @@ cdef class Forms(Operators):
         return run(shapes.Reshape(listed(shape)), (self,))
 
     def view(self, *shape):
-        """`reshape` to `shape`, ints or one tuple, as a view; ShapeError if that would need a copy."""
+        """`reshape` to `shape`, ints or one tuple, as a view; ShapeError if that would need a copy.
+
+        Images (N, C, H, W) lie in memory with their channels last.  Where that alone is in the way - a classifier's
+        ``x.view(len(x), -1)``, which in (N, C, H, W) order would be a view - the result is a copy.
+        """
+        cdef Map m
         if len(shape) == 1 and isinstance(shape[0], (type, str, np.dtype)):
             raise NotImplementedError("view: shape must hold integers, a view as another dtype is not supported; "
                                       f"got {shape[0]!r}")
         y = self.reshape(*shape)
-        if self.numel() and not np.may_share_memory(values(<Variable>y), values(self)):
+        if (self.numel() and not np.may_share_memory(values(<Variable>y), values(self))
+                and not (self.ndim == 4 and is_nhwc(values(self), &m))):
             raise ShapeError(f"view: a tensor of shape {self.shape} and strides {(<object>values(self)).strides} has no view "
                              f"of shape {y.shape}; use reshape")
         return y
