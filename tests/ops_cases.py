@@ -803,3 +803,6 @@ CASES = (*CASES, *LAYOUT_CASES)
 from ops_cases_pooling import CASES as POOLING  # noqa: E402
 
 CASES += POOLING
+from ops_cases_layout import CASES as LAYOUT_CASES  # noqa: E402  (it needs `Case`)
+
+CASES = (*CASES, *LAYOUT_CASES)

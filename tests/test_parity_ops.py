@@ -26,6 +26,7 @@ from ops_cases import (
 from ops_cases_convolution import TWINS as CONVOLUTION_TWINS
 from ops_cases_layout import TWINS
 from ops_cases_pooling import TORCH as POOLING
+from ops_cases_layout import TWINS
 from ops_running import assert_near, largest, run
 
 import tinynet as tn
@@ -289,6 +290,9 @@ TORCH |= POOLING
 
 
 TORCH.update(CONVOLUTION_TWINS)
+TORCH.update(TWINS)
+
+
 TORCH.update(TWINS)
 
 
