@@ -250,6 +250,23 @@ def reductions_and_shapes() -> None:
     t = tn.squeeze(tn.unsqueeze(tn.broadcast_to(x, (2, 3, 4)), 0), 0) + tn.flip(x, 0)
     t = tn.permute(x, (2, 0, 1)) + tn.swapaxes(tn.transpose(tn.movedim(x, -1, 0), 1, 2), 1, 2)
     t = F.pad(x, (1, 1), "constant", 2.0)
+    images = tn.ones(2, 3, 4, 5)
+    for layer in (
+        nn.ZeroPad2d(1),
+        nn.ConstantPad2d((1, 0, 2, 0), 0.5),
+        nn.ReflectionPad2d(1),
+        nn.ReplicationPad2d((1, 1, 0, 0)),
+        nn.Unfold(2, padding=(1, 0)),
+        nn.Sequential(nn.Unfold((2, 2), stride=2), nn.Fold((4, 5), 2, stride=2)),
+        nn.Unflatten(1, (3, 1)),
+    ):
+        t = layer(images)
+    t = F.fold(F.unfold(images, 3, 1, 1, (1, 2)), (4, 5), 3, padding=1, stride=(1, 2))
+    t = images.contiguous(memory_format=tn.channels_last).clone(memory_format=tn.preserve_format)
+    t = images.to(memory_format=tn.contiguous_format)
+    flag: bool = images.is_contiguous(memory_format=tn.channels_last)
+    nn.Linear(2, 2).to(memory_format=tn.channels_last)
+    assert not flag
 
 
 def indices() -> None:

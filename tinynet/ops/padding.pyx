@@ -120,6 +120,6 @@ cdef ndarray gathered(ndarray gy, ndarray pattern, int axis, Py_ssize_t before, 
     (<object>gx).fill(0)
     assign((<object>gx)[lead + (slice(first - before, last - before),)], (<object>gy)[lead + (slice(first, last),)])
     for j in others:
-        target = (<object>gx)[lead + (places[j],)]
-        np.add(target, (<object>gy)[lead + (j,)], target)
+        target = (<object>gx)[lead + (slice(places[j], places[j] + 1),)]
+        np.add(target, (<object>gy)[lead + (slice(j, j + 1),)], target)
     return gx
