@@ -71,8 +71,8 @@ cdef int on_cpu(str op, object device) except -1:
 cdef str order_of(str op, Variable t, object memory_format):
     """The order of axes that a memory format means, as `Clone` has it."""
     if memory_format not in FORMATS:
-        raise NotImplementedError(f"{op}: memory_format must be one of {', '.join(map(str, FORMATS))}, the rest is not supported; "
-                                  f"got {memory_format!r}")
+        raise NotImplementedError(f"{op}: memory_format must be one of {', '.join(map(str, FORMATS))}, "
+                                  f"the rest is not supported; got {memory_format!r}")
     if memory_format is channels_last and t.ndim != 4:
         raise ShapeError(f"{op}: a tensor must have shape (N, C, H, W) for {memory_format}; got {t.shape}")
     return "C" if memory_format is contiguous_format else "NHWC" if memory_format is channels_last else "K"
@@ -199,7 +199,7 @@ cdef class Tensor(Forms):
         return run(arithmetic.Clone(order_of("clone", self, memory_format)), (self,))
 
     def contiguous(self, memory_format=contiguous_format):
-        """The tensor in C order, or with its channels last: itself, or a copy through which the gradient goes."""
+        """The tensor in the order of axes that `memory_format` names: itself, or a copy through which the gradient goes."""
         if memory_format is preserve_format:
             raise ArgumentError(f"contiguous: memory_format must be {contiguous_format} or {channels_last}; got {memory_format}")
         order = order_of("contiguous", self, memory_format)

@@ -1,7 +1,8 @@
 """Activations: elementwise functions y = f(x) whose derivative is a function of y alone or of x alone.
 
 Each saves the one array that its derivative is written with, y where that loses nothing: x may then be overwritten.  float32
-runs the C kernels over pieces of 8192 elements (32 KiB, an L1 cache), a slice of channels where it lies; float64 is NumPy, written as the equations stand.
+runs the C kernels over pieces of 8192 elements (32 KiB, an L1 cache), on a slice of channels where it lies; float64 is NumPy,
+written as the equations stand.
 
 ReLU6: Krizhevsky 2010.  Leaky ReLU: Maas, Hannun & Ng 2013.  ELU: Clevert, Unterthiner & Hochreiter 2016.  GELU and SiLU:
 Hendrycks & Gimpel 2016.  Softplus: Dugas, Bengio, Belisle, Nadeau & Garcia 2001.  Hard tanh: Collobert 2004.

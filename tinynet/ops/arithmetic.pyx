@@ -1,7 +1,7 @@
 """Arithmetic of two operands, with broadcasting: + - * /, division that rounds, remainder, power; copies and casts.
 
-The result takes the order of axes of its largest operand; of two images of which one has its channels last, of that one.  An operand that was broadcast receives the sum of the gradient
-over the axes along which it was repeated (`unbroadcast`).
+The result takes the order of axes of its largest operand; of two images of which one has its channels last, of that one.  An
+operand that was broadcast receives the sum of the gradient over the axes along which it was repeated (`unbroadcast`).
 
 float32 + - * / run the C kernels over pieces of 8192 elements (`walk.combine`), forwards and backwards, an operand that lies
 across the result after it has been copied; the rest is NumPy's.  Both round as IEEE 754 has it, subnormal numbers included,

@@ -10,10 +10,10 @@ runs of one array lie across those of the other.  Activations have loops of thei
 """
 
 from cython.parallel cimport prange
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from numpy cimport (
-    NPY_FLOAT, PyArray_CopyInto, PyArray_DATA, PyArray_DIMS, PyArray_ISBEHAVED_RO, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDES,
-    PyArray_TYPE, import_array, ndarray,
+    NPY_FLOAT, PyArray_CopyInto, PyArray_DATA, PyArray_DIMS, PyArray_ISBEHAVED_RO, PyArray_ISCARRAY_RO, PyArray_NDIM,
+    PyArray_SAMESHAPE, PyArray_SIZE, PyArray_STRIDES, PyArray_TYPE, import_array, ndarray,
 )
 
 from tinynet.ops.kernels cimport K
@@ -43,6 +43,18 @@ cdef bint begin(Walk* w, int k, ndarray x, ndarray y, Py_ssize_t* steps) noexcep
     return True
 
 
+cdef bint is_plain(ndarray x, ndarray y) noexcept:
+    """Whether x is float32 in C order and has y's shape: the usual case, quickly found."""
+    return PyArray_TYPE(x) == NPY_FLOAT and PyArray_ISCARRAY_RO(x) and PyArray_SAMESHAPE(x, y)
+
+
+cdef void cut(Walk* w) noexcept:
+    """Into pieces."""
+    w.across = (w.n + PIECE - 1) // PIECE
+    w.step = max(PIECE // w.n, 1)
+    w.pieces = (w.rows + w.step - 1) // w.step * w.across
+
+
 cdef bint plan(Walk* w, ndarray y, ndarray a, ndarray b) noexcept:
     """Fill w for y, a and b (None: for two arrays); False where dtypes or layouts do not allow it.  y has a run of step 1."""
     cdef Py_ssize_t steps[3][MOST]
@@ -50,6 +62,15 @@ cdef bint plan(Walk* w, ndarray y, ndarray a, ndarray b) noexcept:
     cdef int order[MOST]
     cdef int arrays = 2 if b is None else 3, nd = PyArray_NDIM(y), count = 0, kept = 0, d, e, k, i
     cdef bint joined
+    if PyArray_SIZE(y) and is_plain(y, y) and is_plain(a, y) and (b is None or is_plain(b, y)):
+        w.n, w.rows = PyArray_SIZE(y), 1
+        w.data[0], w.data[1] = <float*>PyArray_DATA(y), <float*>PyArray_DATA(a)
+        w.data[2] = <float*>PyArray_DATA(b) if b is not None else NULL
+        for k in range(3):
+            w.sizes[k] = w.inner[k] = 1
+        memset(w.steps, 0, sizeof(w.steps))
+        cut(w)
+        return True
     if nd > MOST or not begin(w, 0, y, y, steps[0]) or not begin(w, 1, a, y, steps[1]) or (
             b is not None and not begin(w, 2, b, y, steps[2])):
         return False
@@ -91,9 +112,7 @@ cdef bint plan(Walk* w, ndarray y, ndarray a, ndarray b) noexcept:
             w.steps[k][i] = steps[k][order[e]] if e >= 0 else 0
     for k in range(arrays):
         w.inner[k] = steps[k][order[kept - 1]] if kept else 1
-    w.across = (w.n + PIECE - 1) // PIECE
-    w.step = max(PIECE // w.n, 1)
-    w.pieces = (w.rows + w.step - 1) // w.step * w.across
+    cut(w)
     return w.inner[0] == 1
 
 
