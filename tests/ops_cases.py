@@ -806,3 +806,6 @@ CASES += POOLING
 from ops_cases_layout import CASES as LAYOUT_CASES  # noqa: E402  (it needs `Case`)
 
 CASES = (*CASES, *LAYOUT_CASES)
+from ops_cases_normalization import CASES as NORMALIZATION_CASES  # noqa: E402  (it needs `Case`)
+
+CASES = (*CASES, *NORMALIZATION_CASES)

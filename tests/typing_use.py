@@ -481,6 +481,18 @@ class Net(nn.Module):
         return y
 
 
+def normalisations() -> None:
+    images: tn.Tensor = tn.randn(2, 4, 3, 3)
+    images = nn.BatchNorm2d(4, eps=1e-3, momentum=None)(images)
+    images = nn.GroupNorm(2, 4, eps=1e-3, affine=False)(images)
+    images = nn.LocalResponseNorm(3, alpha=1e-3, beta=0.5, k=2.0)(images)
+    images = nn.Dropout2d(0.1)(images)
+    images = F.dropout2d(images, 0.1, training=True, inplace=False, generator=tn.Generator(1))
+    images = F.group_norm(images, 2, tn.ones(4), tn.zeros(4), eps=1e-3)
+    images = F.local_response_norm(images, 3, 1e-3, 0.5, 2.0)
+    images = F.dropout1d(nn.Dropout1d(0.1)(images.flatten(2)), 0.1)
+
+
 def modules_and_training(folder: Path) -> None:
     global t, f, b
     net = Net().train()
@@ -507,6 +519,10 @@ def modules_and_training(folder: Path) -> None:
     loaded = tn.load(folder / "checkpoint.safetensors", map_location="cpu", weights_only=True)
     assert set(loaded["net"]) == set(state)
     statistics: dict[str, tuple[NDArray[Any], NDArray[Any]]] = bn.population_statistics(net, [tn.randn(5, 4)])
+    bn.freeze(net, affine=True)
+    bn.unfreeze(net, affine=True)
+    folded: Net = bn.fold(net, tn.randn(5, 4), inplace=False)
+    t = folded(tn.randn(5, 4))
     mlp: nn.Sequential = models.mnist_mlp(batch_norm=True, hidden=5, layers=1)
     networks: list[nn.Sequential] = [
         models.bn_inception(10, stem="plain", lrn=True, generator=tn.Generator(1), dtype=tn.float64),

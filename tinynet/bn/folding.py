@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,7 +47,7 @@ def fold(model: M, example_input: Any = None, *, inplace: bool = False) -> M:
 
     A network is Python code, so which layer feeds which is found out by looking: `example_input` is run
     through it, and a batch normalisation is folded if its input is exactly the output of one such layer and
-    nothing else reads that output (another run, in which it is filled with NaN, gives the same result).
+    nothing else reads that output (another run, in which it is NaN to all others, gives the same result).
     Without an example, neighbours in a `Sequential` are taken, which is all that the networks of
     `tinynet.models` need; a `forward` that takes parts of a Sequential by themselves needs an example.
 
@@ -134,7 +135,7 @@ def _neighbours(model: Module) -> tuple[Pairs, Reasons]:
         if not isinstance(parent, Sequential) or type(parent).forward is not Sequential.forward:
             continue
         modules = list(parent)
-        for layer, norm in zip(modules, modules[1:], strict=False):
+        for layer, norm in pairwise(modules):
             if isinstance(norm, _BatchNorm) and isinstance(layer, _FEEDING):
                 if times[layer] == times[norm] == 1:
                     pairs[norm] = layer
@@ -152,13 +153,10 @@ class _Trace:
             tuple[Module, Tensor, int]
         ] = []  # layer, output, its version; keeps the outputs alive
         self.feeds: Pairs = {}
-        self.outputs: dict[Module, Tensor] = {}  # of batch normalisations
 
     def after(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         self.calls[module] = self.calls.get(module, 0) + 1
-        if isinstance(module, _BatchNorm):
-            self.outputs[module] = output.clone()  # an activation in place may write over it
-        else:
+        if not isinstance(module, _BatchNorm):
             self.made.append((module, output, output._version))
 
     def before(self, norm: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -198,31 +196,31 @@ def _traced(model: Module, args: tuple[Any, ...]) -> tuple[Pairs, Reasons]:
             reasons[norm] = _ELSEWHERE
         else:
             pairs[norm] = layer
-    if pairs and not _alone(model, args, pairs, trace.outputs, expected):
+    if pairs and not _alone(model, args, pairs, expected):
         for norm, layer in list(pairs.items()):
-            if not _alone(model, args, {norm: layer}, trace.outputs, expected):
+            if not _alone(model, args, {norm: layer}, expected):
                 reasons[norm] = _ELSEWHERE
                 del pairs[norm]
     return pairs, reasons
 
 
-def _alone(
-    model: Module, args: tuple[Any, ...], pairs: Pairs, outputs: dict[Module, Tensor], expected: list[Array]
-) -> bool:
-    """Whether nothing but its batch normalisation reads what each layer gives out: a run in which that is NaN,
-    and the batch normalisations give what they gave, ends with the same outputs."""
+def _alone(model: Module, args: tuple[Any, ...], pairs: Pairs, expected: list[Array]) -> bool:
+    """Whether nothing but its batch normalisation reads what each layer gives out: a run in which all others
+    would read NaN there ends with the same outputs."""
+    given: dict[Module, Tensor] = {}
     handles: list[RemovableHandle] = []
 
-    def spoil(_module: Module, _args: tuple[Any, ...], output: Tensor) -> Tensor:
+    def spoil(layer: Module, _args: tuple[Any, ...], output: Tensor) -> Tensor:
+        given[layer] = output
         return full_like(output, float("nan"))
 
-    def restore(module: Module, _args: tuple[Any, ...], _output: Tensor) -> Tensor:
-        return outputs[module].clone()
+    def unspoiled(norm: Module, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        return (given[pairs[norm]],), {}
 
     try:
         for norm, layer in pairs.items():
             handles.append(layer.register_forward_hook(spoil))
-            handles.append(norm.register_forward_hook(restore))
+            handles.append(norm.register_forward_pre_hook(unspoiled, with_kwargs=True))
         with no_grad():
             found = list(_arrays(model(*args)))
     finally:

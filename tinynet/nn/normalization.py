@@ -422,8 +422,8 @@ class GroupNorm(Module):
 class LocalResponseNorm(Module):
     """Each value divided by a power of the squares around it, along the channels.
 
-    ``y_c = x_c / (k + alpha / size * sum of x_j^2)^beta`` over the `size` channels j from ``c - size // 2`` to
-    ``c + (size - 1) // 2``, of which those that do not exist count as 0.
+    ``y_c = x_c / (k + alpha / size * sum of x_j^2)^beta`` over the `size` channels j from
+    ``c - size // 2`` to ``c + (size - 1) // 2``, of which those that do not exist count as 0.
 
     Parameters
     ----------

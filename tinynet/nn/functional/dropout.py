@@ -64,7 +64,7 @@ def dropout1d(
     inplace: bool = False,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Zero each channel with probability p, all of its positions together, and scale the others by 1 / (1 - p).
+    """Zero each channel with probability p, all its positions together; scale the others by 1 / (1 - p).
 
     Parameters
     ----------
@@ -99,11 +99,11 @@ def dropout2d(
     inplace: bool = False,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Zero each channel with probability p, all of its pixels together, and scale the others by 1 / (1 - p).
+    """Zero each channel with probability p, all its pixels together; scale the others by 1 / (1 - p).
 
-    Neighbouring pixels say much the same, so dropping them one by one would leave most of what a channel says
-    (Tompson et al. 2015).  Which channels go is a function of the generator's seed, the number of earlier draws
-    and the index (n, c).
+    Neighbouring pixels say much the same, so dropping them one by one would leave most of what a channel
+    says (Tompson et al. 2015).  Which channels go is a function of the generator's seed, the number of
+    earlier draws and the index (n, c).
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _channels(
     inplace: bool,
     generator: Generator | None,
 ) -> Tensor:
-    """Dropout of whole channels: the input times 0 or 1 / (1 - p) for each channel of `ndim` axes with a batch."""
+    """Dropout of whole channels of an input of `ndim` axes, or one less without the batch's."""
     _check_arguments(op, input, p)
     if input.ndim not in (ndim - 1, ndim):
         raise ShapeError(f"{op}: input must have shape {shapes}; got {input.shape}")

@@ -120,8 +120,8 @@ def group_norm(
 ) -> Tensor:
     """Group normalisation (Wu & He 2018).
 
-    y = (input - mean) / sqrt(var + eps) * weight + bias, with mean and biased variance of each example's groups
-    of C / num_groups neighbouring channels, over all positions.  A group of a single value gives bias.
+    y = (input - mean) / sqrt(var + eps) * weight + bias, with mean and biased variance of each example's
+    groups of C / num_groups neighbouring channels, over all positions.  A group of a single value gives bias.
 
     Parameters
     ----------
