@@ -143,8 +143,8 @@ cdef ndarray scratch(Py_ssize_t ranges, Py_ssize_t c, int vectors, int dtype):
 
 
 cdef class GroupNorm(Op):
-    """y = gamma_c (x - mu) rstd + beta_c, where mu and rstd are those of an example's group, for x (N, C, ...); gamma and beta (C,)
-    or None; num_groups >= 1 divides C; eps > 0.
+    """y = gamma_c (x - mu) rstd + beta_c, with mu and rstd of an example's group, for x (N, C, ...); gamma and beta (C,) or
+    None; num_groups >= 1 divides C; eps > 0.
 
     Saves x for the gradients of x and gamma, gamma for that of x; two numbers per example and group go with x.  For the gradients
     see the top of this file.

@@ -181,7 +181,7 @@ def local_response_norm(
     Examples
     --------
     >>> import tinynet as tn
-    >>> tn.nn.functional.local_response_norm(tn.tensor([[1.0, 2.0, 3.0]]), 2, alpha=2.0, beta=1.0)
-    tensor([[0.5       , 0.33333334, 0.21428572]])
+    >>> tn.nn.functional.local_response_norm(tn.tensor([[1.0, 3.0]]), 1, alpha=1.0, beta=1.0)  # x / (1 + x^2)
+    tensor([[0.5, 0.3]])
     """
     return apply(LocalResponseNorm(size, alpha, beta, k), input)
