@@ -28,6 +28,7 @@ from ops_cases_layout import TWINS
 from ops_cases_pooling import TORCH as POOLING
 from ops_cases_layout import TWINS
 from ops_cases_normalization import TWINS as NORMALIZATION_TWINS
+from ops_cases_pooling import TORCH as POOLING
 from ops_running import assert_near, largest, run
 
 import tinynet as tn
@@ -296,6 +297,8 @@ TORCH.update(TWINS)
 
 
 TORCH.update(TWINS)
+
+TORCH |= POOLING
 
 
 def test_every_row_has_a_twin() -> None:
