@@ -155,7 +155,8 @@ def test_pytorch(shape: list[int], c: int, size: int, beta: float, seed: int) ->
 ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: response(tn.ones(3), **PAPER), ShapeError,
      "local_response_norm: input must have shape (N, C), (N, C, L) or (N, C, H, W); got (3,)"),
-    (lambda: response(tn.ones(1, 2, 3, 4, 5), **PAPER), ShapeError, "local_response_norm: input must have shape"),
+    (lambda: response(tn.ones(1, 2, 3, 4, 5), **PAPER), ShapeError,
+     "local_response_norm: input must have shape"),
     (lambda: response(tn.ones(2, 3).long(), **PAPER), DTypeError,
      "local_response_norm: input must be float32 or float64; got int64"),
     (lambda: response(tn.ones(2, 3), size=0), ArgumentError,

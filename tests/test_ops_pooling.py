@@ -152,7 +152,7 @@ LAYERS: tuple[Callable[[], nn.Module], ...] = (
 def test_slices_of_channels_and_gradients_of_any_layout(
     layer: Callable[[], nn.Module], dtype: type, rng: np.random.Generator
 ) -> None:
-    """A slice of channels amid NaN, and a gradient that is one, give the bits of copies; channels are last."""
+    """A slice of channels amid NaN, and a gradient that is one, give a copy's bits; channels are last."""
     x = np.asarray(rng.standard_normal((3, 19, 6, 5)), dtype)
     pool = layer()
     y, _ = gradients(pool, x, np.ones(pool(tn.from_numpy(x)).shape, dtype))

@@ -685,7 +685,7 @@ def activations() -> None:
 
 
 def pooling() -> None:
-    global t, pair
+    global t, n, pair
     x = tn.ones(2, 3, 4, 4)
     for t in (
         F.max_pool2d(x, 2),
@@ -704,7 +704,7 @@ def pooling() -> None:
         nn.MaxPool2d(3, 2, padding=1)(x),
         nn.AdaptiveMaxPool2d((2, None))(x),
     ):
-        pass
+        n = t.ndim
     pair = F.max_pool2d_with_indices(x, 2)
     pair = F.max_pool1d_with_indices(x[0], 2)
 

@@ -73,7 +73,7 @@ class MaxPool1d(_MaxPool):
     _axes = 1
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Return the maxima of `input`, (N, C, P) or (C, P), with `return_indices` also their places."""
+        """Return the maxima of `input`, (N, C, P) or (C, P), with `return_indices` also the places."""
         options = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
         return F.max_pool1d(input, *options, self.return_indices)
 
@@ -112,7 +112,7 @@ class MaxPool2d(_MaxPool):
     _axes = 2
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Return the maxima of `input`, (N, C, P, Q) or (C, P, Q), with `return_indices` also their places."""
+        """Return the maxima of `input`, (N, C, P, Q) or (C, P, Q); with `return_indices` also where."""
         options = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
         return F.max_pool2d(input, *options, self.return_indices)
 
@@ -318,7 +318,7 @@ class AdaptiveMaxPool2d(Module):
         self.return_indices = _check.boolean("AdaptiveMaxPool2d", "return_indices", return_indices)
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Return the maxima of `input`, (N, C, P, Q) or (C, P, Q), with `return_indices` also their places."""
+        """Return the maxima of `input`, (N, C, P, Q) or (C, P, Q); with `return_indices` also where."""
         return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
 
     def extra_repr(self) -> str:
