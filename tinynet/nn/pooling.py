@@ -12,7 +12,7 @@ from tinynet import _check
 from tinynet._tensor import Tensor
 from tinynet.nn import functional as F
 from tinynet.nn.module import Module
-from tinynet.ops.pooling import divisor, output_extents, window_options
+from tinynet.ops.pooling_windows import checked_divisor, output_extents, window_options
 
 
 class _MaxPool(Module):
@@ -212,7 +212,7 @@ class AvgPool2d(Module):
         self.padding = padding
         self.ceil_mode = _check.boolean("AvgPool2d", "ceil_mode", ceil_mode)
         self.count_include_pad = _check.boolean("AvgPool2d", "count_include_pad", count_include_pad)
-        self.divisor_override = divisor("AvgPool2d", divisor_override)
+        self.divisor_override = checked_divisor("AvgPool2d", divisor_override)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the means of `input`, (N, C, P, Q) or (C, P, Q)."""

@@ -6,22 +6,6 @@ from typing_extensions import disjoint_base
 
 from tinynet._graph import Op
 
-def extents(
-    owner: str, name: str, value: int | Sequence[int], axes: int, minimum: int
-) -> tuple[int, ...]: ...
-def window_options(
-    owner: str,
-    axes: int,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None,
-    padding: int | Sequence[int],
-    dilation: int | Sequence[int] = 1,
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]: ...
-def divisor(owner: str, divisor_override: int | None) -> int | None: ...
-def output_extents(
-    owner: str, axes: int, output_size: int | Sequence[int | None] | None
-) -> tuple[int | None, ...]: ...
-
 @disjoint_base
 class Pool(Op): ...
 

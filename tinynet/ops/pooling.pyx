@@ -1,23 +1,16 @@
 """Pooling: the largest element of a window, and the mean over a window.
 
-A map (N, C, H, W) is read as rows of channels (ops/layout.pyx).  The axes are treated alike and separately: window o of an axis
-covers the positions start + i d for the taps 0 <= i < kernel, of which those with first <= i < last lie inside the map.
-
-    regular     start = o stride - padding
-    adaptive    start = floor(o size / count), with ceil((o + 1) size / count) - start taps
-
-`Windows` tabulates start, first and last; and, for the gradients, which windows may cover a position.  A gradient is gathered:
-for each position of the map the windows that cover it are gone through, in order, so that nothing is added into memory and
-rows can be dealt out to threads.
+A map (N, C, H, W) is read as rows of channels (ops/layout.pyx).  Where the windows lie is said axis by axis
+(ops/pooling_windows.pyx), together with the windows that may cover a position.  A gradient is gathered: for each position of the
+map the windows that cover it are gone through, in order, so that nothing is added into memory and rows can be dealt out to
+threads.
 
 float32 runs csrc/pooling.inc.h, a row of the output at a time.  float64 takes the windows one by one, as the equations stand,
 and so do maxima over more than 255 taps, whose places do not fit into a byte.
 """
 
-cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange
-from functools import lru_cache
 from libc.stdint cimport uint8_t
 from numpy cimport (
     NPY_FLOAT, NPY_INT, NPY_UINT8, PyArray_DATA, PyArray_DIMS, PyArray_NDIM, PyArray_TYPE, import_array, ndarray,
@@ -30,112 +23,21 @@ from tinynet.ops.kernels cimport K
 from tinynet.ops.layout cimport Map, new_nhwc, nhwc
 from tinynet.ops.linear cimport batch_of
 from tinynet.ops.memory cimport new_array
+from tinynet.ops.pooling_windows cimport LARGEST, Windows
 from tinynet.ops.threads cimport team, tn_enter, tn_leave
 
 import numpy as np
 
 from tinynet import _check
 from tinynet.errors import ArgumentError, ShapeError
+from tinynet.ops.pooling_windows import (
+    adaptive, checked_divisor, output_extent, output_extents, regular, window_options,
+)
 
 import_array()
 
 cdef enum:
     MOST_TAPS = 255                      # of a window whose maximum's place is kept in a byte
-    LARGEST = 2147483647                 # of kernel_size, stride, padding and dilation, so that no product overflows
-
-
-# ---- arguments --------------------------------------------------------------------------------------------------------
-
-def extents(owner, name, value, axes, minimum):
-    """An int, or a sequence of one or of `axes` of them, as a tuple of `axes` ints in [minimum, 2^31)."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    if len(values) not in (1, axes):
-        raise ArgumentError(f"{owner}: {name} must be an int or {axes} of them; got {value!r}")
-    numbers = tuple([_check.integer(owner, name, v, minimum) for v in values])
-    if max(numbers) > LARGEST:
-        raise ArgumentError(f"{owner}: {name} must be at most {LARGEST}; got {value!r}")
-    return numbers if len(numbers) == axes else numbers * axes
-
-
-def window_options(owner, axes, kernel_size, stride, padding, dilation=1):
-    """kernel_size, stride (None: kernel_size), padding and dilation as tuples of `axes` ints; raises where they do not fit."""
-    kernel = extents(owner, "kernel_size", kernel_size, axes, 1)
-    steps = kernel if stride is None else extents(owner, "stride", stride, axes, 1)
-    pads = extents(owner, "padding", padding, axes, 0)
-    if any([2 * p > k for p, k in zip(pads, kernel)]):
-        raise ArgumentError(f"{owner}: padding must be at most half of kernel_size {kernel_size!r}; got {padding!r}")
-    return kernel, steps, pads, extents(owner, "dilation", dilation, axes, 1)
-
-
-def divisor(owner, divisor_override):
-    """The divisor_override of a mean: an int other than 0, or None."""
-    if divisor_override is None:
-        return None
-    number = _check.integer(owner, "divisor_override", divisor_override)
-    if number == 0 or abs(number) > LARGEST:
-        raise ArgumentError(f"{owner}: divisor_override must be an int other than 0 of at most {LARGEST}, or None; got {number}")
-    return number
-
-
-def output_extents(owner, axes, output_size):
-    """The output_size of adaptive pooling as a tuple of `axes` positive ints or None."""
-    values = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,)
-    if len(values) not in (1, axes):
-        raise ArgumentError(f"{owner}: output_size must be an int or {axes} of them; got {output_size!r}")
-    numbers = tuple([None if v is None else extents(owner, "output_size", v, 1, 1)[0] for v in values])
-    return numbers if len(numbers) == axes else numbers * axes
-
-
-# ---- windows ----------------------------------------------------------------------------------------------------------
-
-@cython.final
-cdef class Windows:
-    """The windows of one axis of `size` positions."""
-
-    cdef Py_ssize_t size
-    cdef Py_ssize_t count                # windows
-    cdef Py_ssize_t kernel               # taps of a window at most
-    cdef Py_ssize_t dilation
-    cdef ndarray table                   # (count, 3): start, first, last
-    cdef ndarray inside                  # (count, 2): start + first, start + last: the positions, where dilation is 1
-    cdef ndarray touching                # (size, 2): windows o with from <= o < to are the only ones that may cover a position
-    cdef ndarray lengths                 # (2, count): taps inside the map, and taps inside the padded map
-
-    def __init__(self, size, start, end, kernel, dilation, padding):
-        """`start` and `end`: the positions of each window's first and last tap, wherever they are; both in rising order."""
-        at = np.arange(size)
-        first = np.maximum(-(start // dilation), 0)                     # ceil(-start / dilation)
-        last = np.minimum((np.minimum(end, size - 1) - start) // dilation + 1, kernel)
-        self.size, self.count, self.kernel, self.dilation = size, len(start), kernel, dilation
-        self.table = np.stack([start, first, last], axis=1)
-        self.inside = np.stack([start + first, start + last], axis=1)
-        self.touching = np.stack([np.searchsorted(end, at, "left"), np.searchsorted(start, at, "right")], axis=1)
-        self.lengths = np.stack([last - first, np.minimum(end, size + padding - 1) - start + 1])
-
-    cdef slice positions(self, Py_ssize_t o):
-        """The positions of window o that lie inside the map."""
-        start, first, last = self.table[o].tolist()
-        return slice(start + first * self.dilation, start + (last - 1) * self.dilation + 1, self.dilation)
-
-
-@lru_cache(maxsize=256)
-def regular(size, count, kernel, stride, padding, dilation):
-    start = np.arange(count) * stride - padding
-    return Windows(size, start, start + (kernel - 1) * dilation, kernel, dilation, padding)
-
-
-@lru_cache(maxsize=256)
-def adaptive(size, count):
-    o = np.arange(count)
-    start, end = o * size // count, -(-(o + 1) * size // count) - 1
-    return Windows(size, start, end, int((end - start).max()) + 1, 1, 0)
-
-
-def output_extent(size, kernel, stride, padding, dilation, ceil_mode):
-    """How many windows fit; with `ceil_mode` also one that ends beyond the padding, if it starts before it."""
-    room = size + 2 * padding - dilation * (kernel - 1) - 1
-    count = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
-    return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
 
 
 # ---- maps -------------------------------------------------------------------------------------------------------------
@@ -195,7 +97,7 @@ cdef class Pool(Op):
             if min(count) < 1:
                 raise ShapeError(f"{op}: input must be large enough for one window of kernel_size {self.kernel} with padding "
                                  f"{self.padding} and dilation {self.dilation}; got {size}, which gives {count}")
-        if <double>PyArray_DIMS(x)[0] * PyArray_DIMS(x)[1] * np.prod(count, dtype=np.float64) > 1e17:
+        if <double>PyArray_DIMS(x)[0] * PyArray_DIMS(x)[1] * <double>count[0] * <double>count[len(count) - 1] > 1e17:
             raise ShapeError(f"{op}: an output of {count} per channel does not fit into memory")
         if self.output_size is not None:
             windows = [adaptive(n, m) for n, m in zip(size, count)]
@@ -259,7 +161,7 @@ cdef class MaxPool(Pool):
         cdef bint small = rows.kernel * columns.kernel <= MOST_TAPS
         if rows.kernel > LARGEST // columns.kernel:
             raise ArgumentError(f"{self.name}: kernel_size must have at most {LARGEST} taps; got {self.kernel}")
-        if rows.lengths[0].min() < 1 or columns.lengths[0].min() < 1:
+        if not rows.filled or not columns.filled:
             raise ShapeError(f"{self.name}: input must have an element in every window of kernel_size {self.kernel} with padding "
                              f"{self.padding} and dilation {self.dilation}; got shape {shape_of(inputs[0])}")
         y = new_nhwc(PyArray_DIMS(x)[0], PyArray_DIMS(x)[1], rows.count, columns.count, PyArray_TYPE(x), &my)
@@ -430,18 +332,17 @@ cdef class AvgPool(Pool):
         self.kernel, self.stride, self.padding, self.dilation = window_options(op, axes, kernel_size, stride, padding)
         self.ceil_mode = _check.boolean(op, "ceil_mode", ceil_mode)
         self.count_include_pad = _check.boolean(op, "count_include_pad", count_include_pad)
-        self.divisor_override = divisor(op, divisor_override)
+        self.divisor_override = checked_divisor(op, divisor_override)
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = self.begin(inputs[0]), y
         cdef Windows rows = self.rows, columns = self.columns
         cdef Map mx, my
         y = new_nhwc(PyArray_DIMS(x)[0], PyArray_DIMS(x)[1], rows.count, columns.count, PyArray_TYPE(x), &my)
+        taps = 1 if self.count_include_pad else 0
+        self.divisors = np.multiply.outer(rows.lengths[taps], columns.lengths[taps])
         if self.divisor_override is not None:
-            self.divisors = np.full((my.h, my.w), float(self.divisor_override))
-        else:
-            taps = 1 if self.count_include_pad else 0
-            self.divisors = np.multiply.outer(rows.lengths[taps], columns.lengths[taps]).astype(np.float64)
+            self.divisors[...] = self.divisor_override
         if PyArray_TYPE(x) == NPY_FLOAT:
             x = nhwc(x, &mx)
             window_sums(my, mx, None, self.divisors.astype(np.float32), rows.inside, columns.inside)
