@@ -3,7 +3,7 @@
  *
  * PIXELS outputs of a row are summed at a time, in registers: a weight is loaded once for all of them.  Outputs whose windows
  * leave the image are summed one by one, over the taps that lie inside. */
-enum { PIXELS = 6, TAPS = 8 /* taps of a kernel row whose gradients are in registers */ };
+enum { PIXELS = 6, TAPS = 8 /* of a kernel row whose gradients are in registers */, CHUNK = 16 };
 
 /* How a vector of output channels finds its channels of the image. */
 typedef struct lanes {
@@ -51,49 +51,58 @@ INLINE void columns_inside(const tn_window *v, ptrdiff_t *from, ptrdiff_t *to) {
     if (*from > *to) *from = *to;
 }
 
-/* n pixels of an output row, from q on, over taps [r0, r1) x [s0, s1); `line` is the image row of tap row 0 and q = 0. */
-INLINE void depthwise_pixels(const int plain, const int n, float *y, const float *line, const float *w, vf start,
-                             const tn_window *v, const lanes *m, ptrdiff_t q, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t s0,
-                             ptrdiff_t s1, ptrdiff_t k, ptrdiff_t width, ptrdiff_t ldy) {
+/* n outputs of a row, from q on, over taps [r0, r1) x [s0, s1); `line` is the image row of tap row 0 and q = 0. */
+INLINE void depthwise_outputs(const int plain, const int n, float *y, const float *line, const float *w, vf start,
+                              const tn_window *v, const lanes *m, ptrdiff_t q, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t s0,
+                              ptrdiff_t s1, ptrdiff_t k, ptrdiff_t width, ptrdiff_t ldy) {
+    const ptrdiff_t step = v->step_w * v->ld, gap = v->gap_w * v->ld;
     vf acc[PIXELS];
     for (int p = 0; p < n; p++) acc[p] = start;
-    for (ptrdiff_t r = r0; r < r1; r++)
-        for (ptrdiff_t s = s0; s < s1; s++) {
-            vf weight = load_n(w + (r * v->taps_w + s) * k, width);
-            const float *pixel = line + (r * v->gap_h * v->w + q * v->step_w + v->offset_w + s * v->gap_w) * v->ld;
-            for (int p = 0; p < n; p++) acc[p] += weight * channels(plain, pixel + p * v->step_w * v->ld, m, width);
+    for (ptrdiff_t r = r0; r < r1; r++) {
+        const float *weight = w + (r * v->taps_w + s0) * k;
+        const float *pixel = line + (r * v->gap_h * v->w + q * v->step_w + v->offset_w + s0 * v->gap_w) * v->ld;
+        for (ptrdiff_t s = s0; s < s1; s++, weight += k, pixel += gap) {
+            vf one = load_n(weight, width);
+            for (int p = 0; p < n; p++) acc[p] += one * channels(plain, pixel + p * step, m, width);
         }
+    }
     for (int p = 0; p < n; p++) store_n(y + (q + p) * ldy, acc[p], width);
 }
 
-/* A row of outputs for channels [j, j + width); `width` is a constant VL in the call for whole vectors. */
-INLINE void depthwise_vector(const int plain, float *y, const float *x, const float *w, const float *bias,
-                             const tn_window *v, ptrdiff_t row, ptrdiff_t j, ptrdiff_t width, ptrdiff_t k,
-                             ptrdiff_t many, ptrdiff_t ldy) {
-    ptrdiff_t top = row % v->rows * v->step_h + v->offset_h, r0, r1, from, to;
-    const float *line = x + (row / v->rows * v->h + top) * v->w * v->ld; /* of tap row 0; [r0, r1) lie inside */
-    const lanes m = lanes_of(j, width, many);
-    vf start = bias ? load_n(bias + j, width) : splat(0.0f);
-    taps_inside(top, v->gap_h, v->taps_h, v->h, &r0, &r1);
-    columns_inside(v, &from, &to);
-    for (ptrdiff_t q = 0; q < v->columns;) {
-        ptrdiff_t s0, s1;
-        if (q >= from && q + PIXELS <= to) {
-            depthwise_pixels(plain, PIXELS, y + j, line, w + j, start, v, &m, q, r0, r1, 0, v->taps_w, k, width, ldy);
-            q += PIXELS;
-            continue;
-        }
-        taps_inside(q * v->step_w + v->offset_w, v->gap_w, v->taps_w, v->w, &s0, &s1);
-        depthwise_pixels(plain, 1, y + j, line, w + j, start, v, &m, q, r0, r1, s0, s1, k, width, ldy);
-        q++;
-    }
+/* The same for channels [j, end), a vector at a time. */
+INLINE void depthwise_channels(const int plain, const int n, float *y, const float *line, const float *w,
+                               const float *bias, const tn_window *v, lanes m, ptrdiff_t q, ptrdiff_t r0, ptrdiff_t r1,
+                               ptrdiff_t s0, ptrdiff_t s1, ptrdiff_t j, ptrdiff_t end, ptrdiff_t k, ptrdiff_t ldy) {
+    for (; j + VL <= end; j += VL, m.first += VL)
+        depthwise_outputs(plain, n, y + j, line, w + j, bias ? load(bias + j) : splat(0.0f), v, &m, q, r0, r1, s0, s1,
+                          k, VL, ldy);
+    if (j < end)
+        depthwise_outputs(plain, n, y + j, line, w + j, bias ? load_first(bias + j, end - j) : splat(0.0f), v, &m, q,
+                          r0, r1, s0, s1, k, end - j, ldy);
 }
 
+/* Images whose channels are those of the output are read from end to end; else one vector of channels after the other. */
 INLINE void depthwise_row(const int plain, float *y, const float *x, const float *w, const float *bias,
                           const tn_window *v, ptrdiff_t row, ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldy) {
-    ptrdiff_t j = 0;
-    for (; j + VL <= k; j += VL) depthwise_vector(plain, y, x, w, bias, v, row, j, VL, k, many, ldy);
-    if (j < k) depthwise_vector(plain, y, x, w, bias, v, row, j, k - j, k, many, ldy);
+    ptrdiff_t top = row % v->rows * v->step_h + v->offset_h, r0, r1, from, to, s0, s1;
+    const float *line = x + (row / v->rows * v->h + top) * v->w * v->ld; /* of tap row 0; [r0, r1) lie inside */
+    taps_inside(top, v->gap_h, v->taps_h, v->h, &r0, &r1);
+    columns_inside(v, &from, &to);
+    for (ptrdiff_t j = 0, end; j < k; j = end) {
+        end = plain || k - j < VL ? k : j + VL;
+        const lanes m = plain ? (lanes){0} : lanes_of(j, end - j, many);
+        for (ptrdiff_t q = 0; q < v->columns;) {
+            if (q >= from && q < to && to - from >= PIXELS) {
+                if (q + PIXELS > to) q = to - PIXELS; /* some once more, with the same bits */
+                depthwise_channels(plain, PIXELS, y, line, w, bias, v, m, q, r0, r1, 0, v->taps_w, j, end, k, ldy);
+                q += PIXELS;
+                continue;
+            }
+            taps_inside(q * v->step_w + v->offset_w, v->gap_w, v->taps_w, v->w, &s0, &s1);
+            depthwise_channels(plain, 1, y, line, w, bias, v, m, q, r0, r1, s0, s1, j, end, k, ldy);
+            q++;
+        }
+    }
 }
 
 static void depthwise_forward_f32(float *y, const float *x, const float *w, const float *bias, const tn_window *v,
@@ -138,33 +147,50 @@ INLINE void weights_of_row(const int plain, float *gw, const float *g, const flo
     }
 }
 
-/* The gradients of channels [j, j + width); `width` is a constant VL in the call for whole vectors. */
-INLINE void weights_of_vector(const int plain, float *gw, const float *gy, const float *x, const tn_window *v,
-                              ptrdiff_t row, ptrdiff_t j, ptrdiff_t width, ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldg) {
-    ptrdiff_t top = row % v->rows * v->step_h + v->offset_h, r0, r1, from, to, s0, s1;
-    const lanes m = lanes_of(j, width, many);
-    taps_inside(top, v->gap_h, v->taps_h, v->h, &r0, &r1);
-    columns_inside(v, &from, &to);
-    for (ptrdiff_t r = r0; r < r1; r++) {
-        const float *line = x + (row / v->rows * v->h + top + r * v->gap_h) * v->w * v->ld;
-        float *sums = gw + r * v->taps_w * k + j;
-        if (from < to) weights_of_row(plain, sums, gy + j, line, v, &m, from, to, k, width, ldg);
-        for (ptrdiff_t q = 0; q < v->columns; q++) {
-            if (q == from && from < to) q = to;
-            if (q == v->columns) break;
-            taps_inside(q * v->step_w + v->offset_w, v->gap_w, v->taps_w, v->w, &s0, &s1);
-            for (ptrdiff_t s = s0; s < s1; s++)
-                weights_of_taps(plain, 1, sums + s * k, gy + j, line + (v->offset_w + s * v->gap_w) * v->ld, v, &m, q,
-                                q + 1, k, width, ldg);
-        }
-    }
+/* Outputs [q, q + n) of a row for one kernel row; `all`, a constant: their windows lie inside, and all taps are summed,
+ * else taps [s0, s1). */
+INLINE void weights_of_outputs(const int plain, const int all, float *gw, const float *gy, const float *line,
+                               const tn_window *v, const lanes *m, ptrdiff_t q, ptrdiff_t n, ptrdiff_t s0, ptrdiff_t s1,
+                               ptrdiff_t k, ptrdiff_t width, ptrdiff_t ldg) {
+    if (all) weights_of_row(plain, gw, gy, line, v, m, q, q + n, k, width, ldg);
+    for (ptrdiff_t s = s0; !all && s < s1; s++)
+        weights_of_taps(plain, 1, gw + s * k, gy, line + (v->offset_w + s * v->gap_w) * v->ld, v, m, q, q + n, k, width,
+                        ldg);
 }
 
+/* The same for channels [j, end), a vector at a time. */
+INLINE void weights_of_channels(const int plain, const int all, float *gw, const float *gy, const float *line,
+                                const tn_window *v, lanes m, ptrdiff_t q, ptrdiff_t n, ptrdiff_t s0, ptrdiff_t s1,
+                                ptrdiff_t j, ptrdiff_t end, ptrdiff_t k, ptrdiff_t ldg) {
+    for (; j + VL <= end; j += VL, m.first += VL)
+        weights_of_outputs(plain, all, gw + j, gy + j, line, v, &m, q, n, s0, s1, k, VL, ldg);
+    if (j < end) weights_of_outputs(plain, all, gw + j, gy + j, line, v, &m, q, n, s0, s1, k, end - j, ldg);
+}
+
+/* CHUNK outputs at a time, so that all channels of a pixel are read before it has left the L1 cache. */
 INLINE void depthwise_weights(const int plain, float *gw, const float *gy, const float *x, const tn_window *v,
                               ptrdiff_t row, ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldg) {
-    ptrdiff_t j = 0;
-    for (; j + VL <= k; j += VL) weights_of_vector(plain, gw, gy, x, v, row, j, VL, k, many, ldg);
-    if (j < k) weights_of_vector(plain, gw, gy, x, v, row, j, k - j, k, many, ldg);
+    ptrdiff_t top = row % v->rows * v->step_h + v->offset_h, r0, r1, from, to, s0, s1;
+    taps_inside(top, v->gap_h, v->taps_h, v->h, &r0, &r1);
+    columns_inside(v, &from, &to);
+    for (ptrdiff_t j = 0, end; j < k; j = end) {
+        end = plain || k - j < VL ? k : j + VL;
+        const lanes m = plain ? (lanes){0} : lanes_of(j, end - j, many);
+        for (ptrdiff_t r = r0; r < r1; r++) {
+            const float *line = x + (row / v->rows * v->h + top + r * v->gap_h) * v->w * v->ld;
+            float *sums = gw + r * v->taps_w * k;
+            for (ptrdiff_t q = 0, n; q < v->columns; q += n) {
+                n = 1;
+                if (q >= from && q < to) {
+                    n = to - q < CHUNK ? to - q : CHUNK;
+                    weights_of_channels(plain, 1, sums, gy, line, v, m, q, n, 0, 0, j, end, k, ldg);
+                    continue;
+                }
+                taps_inside(q * v->step_w + v->offset_w, v->gap_w, v->taps_w, v->w, &s0, &s1);
+                weights_of_channels(plain, 0, sums, gy, line, v, m, q, n, s0, s1, j, end, k, ldg);
+            }
+        }
+    }
 }
 
 static void depthwise_weights_f32(float *gw, const float *gy, const float *x, const tn_window *v, ptrdiff_t row,
