@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from models_running import _one_thread, images, losses, outputs, values  # noqa: F401
 
 import tinynet as tn
 from tinynet import nn
@@ -33,10 +34,6 @@ SMALL = {
 }
 
 
-def values(tensor):
-    return tensor.detach().numpy()
-
-
 def convolutions(i, row):
     """(inputs, outputs, kernel) of the convolutions in a row of the table, whose input has i channels."""
     one, reduce3, three, reduce_double, double, projection, _ = row
@@ -58,20 +55,6 @@ def counted(stem, table, channels, classes):
 def parameters(model, kind):
     layers = [module for module in model.modules() if isinstance(module, kind)]
     return sum(p.numel() for layer in layers for p in layer.parameters())
-
-
-def outputs(model, x):
-    """The shape of every child's output."""
-    shapes = {}
-    for name, module in model.named_children():
-        module.register_forward_hook(lambda _, args, y, name=name: shapes.__setitem__(name, y.shape))
-    with tn.no_grad():
-        model(x)
-    return shapes
-
-
-def images(*shape, dtype=np.float32):
-    return tn.tensor(np.random.default_rng(0).normal(size=shape).astype(dtype))
 
 
 # ---- the table -------------------------------------------------------------------------------------------
@@ -224,16 +207,8 @@ def test_training_lowers_the_loss(dtype, batch_norm):
     model = bn_inception_small(4, 1, batch_norm, dtype=dtype, generator=tn.Generator(1))
     assert all(p.dtype == dtype for p in model.parameters())
     x, labels = images(8, 1, 8, 8, dtype=dtype), tn.tensor(np.arange(8) % 4)
-    optimizer = tn.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    losses = []
-    for _ in range(6):
-        loss = nn.CrossEntropyLoss()(model(x), labels)
-        losses.append(loss.item())
-        optimizer.zero_grad()
-        loss.backward()
-        assert all(p.grad is not None for p in model.parameters())
-        optimizer.step()
-    assert losses[-1] < losses[0]
+    found = losses(model, x, labels, lr=0.02, steps=4)
+    assert found[-1] < found[0]
 
 
 # ---- first weights ---------------------------------------------------------------------------------------

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from models_running import _one_thread, images, losses, outputs, values  # noqa: F401
 
 import tinynet as tn
 from tinynet import nn
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.models import lenet, resnet
-
-
-def values(tensor):
-    return tensor.detach().numpy()
-
-
-def images(*shape, dtype=np.float32):
-    return tn.tensor(np.random.default_rng(0).normal(size=shape).astype(dtype))
 
 
 def layers(model, kind=nn.Conv2d):
@@ -51,10 +44,7 @@ def test_number_of_parameters():
 @pytest.mark.parametrize("shortcut", ["pad", "projection"])
 @pytest.mark.parametrize("size", [(32, 32), (28, 28), (7, 13), (1, 1)])
 def test_sizes(shortcut, size):
-    model, shapes = resnet(8, shortcut=shortcut).eval(), {}
-    for name, module in model.named_children():
-        module.register_forward_hook(lambda _, args, y, name=name: shapes.__setitem__(name, y.shape))
-    model(images(2, 3, *size))
+    shapes = outputs(resnet(8, shortcut=shortcut).eval(), images(2, 3, *size))
     for name, channels, halvings in (
         ("conv1", 16, 0),
         ("stage1", 16, 0),
@@ -118,15 +108,8 @@ def test_first_weights():
 def test_training_lowers_the_loss(where, shortcut):
     model = resnet(8, 3, 1, where, shortcut, dtype=np.float64, generator=tn.Generator(0))
     x, labels = images(9, 1, 8, 8, dtype=np.float64), tn.tensor(np.arange(9) % 3)
-    optimizer, losses = tn.optim.SGD(model.parameters(), lr=0.01, momentum=0.9), []
-    for _ in range(6):
-        loss = nn.CrossEntropyLoss()(model(x), labels)
-        losses.append(loss.item())
-        optimizer.zero_grad()
-        loss.backward()
-        assert all(p.grad is not None for p in model.parameters())
-        optimizer.step()
-    assert losses[-1] < losses[0]
+    found = losses(model, x, labels, lr=0.01, steps=4)
+    assert found[-1] < found[0]
 
 
 def test_state_goes_into_another_network():
@@ -164,10 +147,8 @@ def test_wrong_arguments(options, error, message):
 
 
 def test_lenet():
-    model, shapes = lenet(), {}
-    for name, module in model.named_children():
-        module.register_forward_hook(lambda _, args, y, name=name: shapes.__setitem__(name, y.shape[1:]))
-    assert model(images(3, 1, 28, 28)).shape == (3, 10)
+    model = lenet()
+    shapes = {name: shape[1:] for name, shape in outputs(model, images(3, 1, 28, 28)).items()}
     assert shapes == {
         "conv1": (20, 24, 24),
         "act1": (20, 24, 24),

@@ -45,7 +45,7 @@ class Style:
         if self.batch_norm:
             modules["bn"] = BatchNorm2d(channels, dtype=self.dtype)
         if activate:
-            modules["act"] = ReLU(inplace=True) if self.activation == "relu" else Sigmoid()
+            modules["act"] = ReLU() if self.activation == "relu" else Sigmoid()
         return Sequential(modules)
 
     def head(self, channels: int, num_classes: int, dropout: float) -> dict[str, Module]:

@@ -69,14 +69,14 @@ def lenet(
     with draws_undone():
         modules: dict[str, Module] = {
             "conv1": Conv2d(images, 20, 5, dtype=wanted),
-            "act1": ReLU(inplace=True),
+            "act1": ReLU(),
             "pool1": MaxPool2d(2),
             "conv2": Conv2d(20, 50, 5, dtype=wanted),
-            "act2": ReLU(inplace=True),
+            "act2": ReLU(),
             "pool2": MaxPool2d(2),
             "flatten": Flatten(),
             "linear1": Linear(800, 500, dtype=wanted),
-            "act3": ReLU(inplace=True),
+            "act3": ReLU(),
             "output": Linear(500, classes, dtype=wanted),
         }
     return draw_weights_(Sequential(modules), generator)

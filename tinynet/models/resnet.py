@@ -134,7 +134,7 @@ class Block(Module):
             self.shortcut = ZeroPadded(channels - in_channels)
         else:
             self.shortcut = style.unit(in_channels, channels, 1, stride, activate=False)
-        self.act = ReLU(inplace=True)
+        self.act = ReLU()
 
     def forward(self, input: Tensor) -> Tensor:
         """From (N, C, H, W) to (N, C, H, W), or at stride 2 to (N, 2C, ceil(H/2), ceil(W/2))."""
