@@ -104,21 +104,17 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the study; return the exit code: 0, 1 (could not run) or 130 (interrupted)."""
+    progress = Progress()
     try:
         from tinynet.errors import TinynetError
 
-        options = parse_arguments(arguments)
-    except ImportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    progress = Progress()
-    try:
-        run(options, progress)
-    except (TinynetError, ImportError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        try:
+            run(parse_arguments(arguments), progress)
+        except (TinynetError, ImportError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
     except KeyboardInterrupt:
-        print(f"\nInterrupted {progress.where}.\n{progress.kept(options)}", file=sys.stderr)
+        print(f"\nInterrupted {progress.where}.\n{progress.kept()}", file=sys.stderr)
         return 130
     return 0
 
@@ -128,16 +124,15 @@ class Progress:
     """How far the program is, for the message after Ctrl-C."""
 
     where: str = "before the training began"
+    checkpoint: Path | None = None  # None for --smoke, which starts anew
     trainer: Trainer | None = None
 
-    def kept(self, options: argparse.Namespace) -> str:
+    def kept(self) -> str:
         """Say what a later run can go on from."""
-        saved = 0 if self.trainer is None else self.trainer.saved
-        if saved == 0:
-            return f"Nothing was written to {options.out}."
-        epochs = "1 epoch" if saved == 1 else f"{saved} epochs"
-        again = "" if options.smoke else "; the same command with --resume goes on from there"
-        return f"Kept: {options.out / CHECKPOINT}, after {epochs}{again}."
+        if self.checkpoint is None or self.trainer is None or self.trainer.saved == 0:
+            return "There is nothing to go on from."
+        epochs = f"{self.trainer.saved} epoch{'s' if self.trainer.saved > 1 else ''}"
+        return f"Kept: {self.checkpoint}, after {epochs}; the same command with --resume goes on from there."
 
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
@@ -151,6 +146,7 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     if options.threads is not None:
         tn.set_num_threads(options.threads)
     checkpoint = options.out / CHECKPOINT
+    progress.checkpoint = None if options.smoke else checkpoint
     if checkpoint.exists() and not (options.resume or options.smoke):
         raise DataError(
             f"{checkpoint} is there from an earlier run: go on from it with --resume, remove it, or choose "

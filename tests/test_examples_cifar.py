@@ -157,7 +157,7 @@ class TestInterrupt:
         assert code == 130
         assert "Traceback" not in errors
         assert "Interrupted during the training." in errors
-        assert "Nothing was written to out." in errors
+        assert "There is nothing to go on from." in errors
         assert list((tmp_path / "out").iterdir()) == []
 
     def test_goes_on_with_the_same_bits(self, tmp_path):
