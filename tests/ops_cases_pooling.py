@@ -1,4 +1,4 @@
-"""Rows of the table of ops (see ops_cases.py): pooling and local response normalisation; their twins in PyTorch."""
+"""Rows of the table of ops (see ops_cases.py): pooling, local response normalisation; PyTorch's twins."""
 
 from __future__ import annotations
 
@@ -171,19 +171,16 @@ def first_of(door: Callable[..., Any]) -> Callable[..., Any]:
     return values
 
 
-def door_of(name: str, functional: Any) -> Callable[..., Any]:
-    """The function that a row is about: the longest of these names that the row's begins with."""
-    if name == "max_pool2d_with_indices":
-        return first_of(functional.max_pool2d_with_indices)
-    return getattr(
-        functional, "_".join(name.split("_")[: 3 if name.startswith(("adaptive", "local")) else 2])
-    )
-
-
 def node_of(name: str) -> str:
+    """The function that a row is about, which names the node too."""
     if name.endswith("with_indices"):
         return name
-    return "_".join(name.split("_")[: 3 if name.startswith(("adaptive", "local")) else 2])
+    return "_".join(name.split("_")[: 3 if name.startswith("adaptive") else 2])
+
+
+def door_of(name: str, functional: Any) -> Callable[..., Any]:
+    door = getattr(functional, node_of(name))
+    return first_of(door) if name.endswith("with_indices") else door
 
 
 CASES: tuple[Case, ...] = (
@@ -203,12 +200,14 @@ CASES: tuple[Case, ...] = (
     *(
         Case(name, P.AdaptiveMaxPool if "max" in name else P.AdaptiveAvgPool,
              partial(door_of(name, F), output_size=size),
-             partial(adaptive_reference, size=size, of_part=np.max if "max" in name else np.mean), POINTS, LARGE,
-             "distinct" if "max" in name else "normal", elementwise="max" in name, ulps=2, node=node_of(name))
+             partial(adaptive_reference, size=size, of_part=np.max if "max" in name else np.mean), POINTS,
+             LARGE, "distinct" if "max" in name else "normal", elementwise="max" in name, ulps=2,
+             node=node_of(name))
         for name, size in ADAPTIVE.items()
     ),
     Case("max_pool1d", P.MaxPool, lambda x: F.max_pool1d(x, 3, 2, 1),
-         along(pool_reference, largest_of, (1, 3), (1, 2), (0, 1)), SIGNALS, LONG, "distinct", node="max_pool1d"),
+         along(pool_reference, largest_of, (1, 3), (1, 2), (0, 1)), SIGNALS, LONG, "distinct",
+         node="max_pool1d"),
     Case("max_pool1d_with_indices", P.MaxPool, lambda x: F.max_pool1d_with_indices(x, 2)[0],
          along(pool_reference, largest_of, (1, 2), (1, 2)), SIGNALS, LONG, "distinct",
          node="max_pool1d_with_indices"),
@@ -220,7 +219,8 @@ CASES: tuple[Case, ...] = (
          node="adaptive_avg_pool1d"),
     *(
         Case(name, responses.LocalResponseNorm, partial(response, **options),
-             partial(response_reference, **options), ROWS, LARGE, ulps=6, grad_ulps=16, node="local_response_norm")
+             partial(response_reference, **options), ROWS, LARGE, ulps=6, grad_ulps=16,
+             node="local_response_norm")
         for name, options in RESPONSES.items()
     ),
 )  # fmt: skip

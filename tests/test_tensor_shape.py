@@ -50,7 +50,6 @@ def test_view_of_images_is_a_copy_where_only_their_layout_is_in_the_way() -> Non
         images.transpose(1, 2).view(2, -1)
 
 
-
 @pytest.mark.parametrize("shape", [(5,), (-1, 4), (-1, -1), (-2, 3), (0, -1), (2**40, 2**40)])
 def test_reshape_errors(shape):
     with pytest.raises(ShapeError, match="reshape: shape must"):

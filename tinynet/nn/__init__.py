@@ -39,7 +39,6 @@ from tinynet.nn.loss import (
 )
 from tinynet.nn.module import Module
 from tinynet.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm
-from tinynet.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
 from tinynet.nn.padding import ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from tinynet.nn.parameter import Parameter
 from tinynet.nn.parameter_container import ParameterDict, ParameterList
