@@ -3,7 +3,7 @@
  *
  * PIXELS outputs of a row are summed at a time, in registers: a weight is loaded once for all of them.  Outputs whose windows
  * leave the image are summed one by one, over the taps that lie inside. */
-enum { PIXELS = 6, TAPS = 8 /* of a kernel row whose gradients are in registers */, CHUNK = 16 };
+enum { PIXELS = 6, TAPS = 4 /* of a kernel row whose gradients are in registers */, CHUNK = 16 };
 
 /* How a vector of output channels finds its channels of the image. */
 typedef struct lanes {
@@ -137,10 +137,6 @@ INLINE void weights_of_row(const int plain, float *gw, const float *g, const flo
             CASE(1)
             CASE(2)
             CASE(3)
-            CASE(4)
-            CASE(5)
-            CASE(6)
-            CASE(7)
 #undef CASE
         default: weights_of_taps(plain, TAPS, sums, g, first, v, m, from, to, k, width, ldg); break;
         }

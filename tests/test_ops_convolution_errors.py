@@ -57,10 +57,11 @@ ERRORS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ("no_pixels_transposed", lambda: F.conv_transpose2d(z(2, 3, 0, 5), T), ShapeError,
      "conv_transpose2d: input must have at least one pixel in each channel; got (2, 3, 0, 5)"),
     ("bias", lambda: F.conv2d(X, W, z(3)), ShapeError,
-     "conv2d: bias must have shape (K,) with K = 16 to match weight (16, 3, 3, 3); got (3,)"),
+     "conv2d: bias must have shape (K,) with K = 16 to match weight (16, 3, 3, 3), groups=1; got (3,)"),
     ("bias_rank", lambda: F.conv2d(X, W, z(16, 1)), ShapeError, "with K = 16 to match weight"),
     ("bias_transposed", lambda: F.conv_transpose2d(z(1, 4, 3, 3), z(4, 2, 3, 3), z(2), groups=2), ShapeError,
-     "conv_transpose2d: bias must have shape (K,) with K = 4 to match weight (4, 2, 3, 3); got (2,)"),
+     "conv_transpose2d: bias must have shape (K,) with K = 4 to match weight (4, 2, 3, 3), groups=2; "
+     "got (2,)"),
     ("small_input", lambda: F.conv2d(z(1, 3, 2, 9), W), ShapeError,
      "conv2d: input must be at least as large as the kernel's reach 3 along axis -2, with its padding; "
      "got 2 + 2 * 0"),

@@ -20,7 +20,7 @@ from numpy cimport (
 
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, check_same_dtype, shape_of
-from tinynet.ops.correlation cimport data, forward, weights
+from tinynet.ops.correlation cimport product_data, product_forward, product_weights
 from tinynet.ops.correlation_double cimport data_f64, forward_f64, weights_f64
 from tinynet.ops.depthwise cimport depthwise_data, depthwise_forward, depthwise_weights, takes_depthwise
 from tinynet.ops.kernels cimport K, TN_ROW_BLOCK
@@ -93,46 +93,84 @@ cdef ndarray channel_sums(ndarray x):
     return y
 
 
+cdef object extent(str op, object size):
+    """An extent of an output, which must be a possible one."""
+    if size > LARGEST:
+        raise ShapeError(f"{op}: the output must have extents below 2^31; got {size}")
+    return size
+
+
 cdef class Windows(Op):
-    """What both convolutions share: options, the two directions between images and outputs, and the kernel's gradient."""
+    """What both convolutions share.  Images (N, C, H, W) and outputs (N, K, rows, columns) are those of the convolution: its
+    input and output, and the transposed one's output and input.
+
+    Saves the input if gw is wanted, w if gx is.
+    """
 
     arguments = ("input", "weight", "bias")
     optional = ("bias",)
 
     cdef int axes
+    cdef bint transposed
     cdef tuple stride, dilation
     cdef object padding                  # a tuple, "same" or "valid"
     cdef Py_ssize_t groups
     cdef Shape shape
     cdef bint single, has_bias           # single: a batch of one without its axis
 
-    cdef int options(self, str op, object stride, object dilation, object groups) except -1:
-        self.stride = extents(op, "stride", stride, self.axes, 1)
-        self.dilation = extents(op, "dilation", dilation, self.axes, 1)
-        self.groups = _check.integer(op, "groups", groups, 1)
+    cdef int options(self, object stride, object dilation, object groups) except -1:
+        self.stride = extents(self.name, "stride", stride, self.axes, 1)
+        self.dilation = extents(self.name, "dilation", dilation, self.axes, 1)
+        self.groups = _check.integer(self.name, "groups", groups, 1)
         return 0
+
+    cdef int measure(self, Py_ssize_t h, Py_ssize_t w) except -1:
+        """Extents of the output and the padding, from extents of the input."""
+        raise NotImplementedError(self.name)
+
+    cdef object forward(self, tuple inputs, ndarray out):
+        cdef ndarray x = inputs[0], w = inputs[1], b = inputs[2], y
+        cdef Map m
+        self.check(x, w, b)
+        x = self.image(x)                                                   # (N, C, H, W)
+        self.measure(PyArray_DIMS(x)[2], PyArray_DIMS(x)[3])
+        if PyArray_TYPE(x) == NPY_FLOAT:
+            x = nhwc(x, &m)
+        y = self.spread(x, w, b) if self.transposed else self.gathered(x, w, b)
+        self.has_bias = b is not None
+        self.save((x if self.needs[1] else None, w if self.needs[0] else None))
+        return self.as_given(y)
+
+    cdef tuple backward(self, object gy, tuple needs, tuple into):
+        cdef ndarray x = self.saved[0], w = self.saved[1], g = self.image(gy), gx = None, gw = None, gb = None
+        cdef Map m
+        if PyArray_TYPE(g) == NPY_FLOAT:
+            g = nhwc(g, &m)
+        if needs[0]:
+            gx = self.as_given(self.gathered(g, w, None) if self.transposed else self.spread(g, w, None))
+        if needs[1]:
+            gw = self.kernel(g, x) if self.transposed else self.kernel(x, g)
+        if self.has_bias and needs[2]:
+            gb = channel_sums(g)
+        return gx, gw, gb
 
     cdef ndarray image(self, ndarray x):
         """x as (N, C, H, W): a view."""
-        cdef object y = x
-        if self.single:
-            y = y[None]
+        cdef object y = x[None] if self.single else x
         return y if self.axes == 2 else y[:, :, None]
 
     cdef ndarray as_given(self, ndarray x):
         """An image (N, C, H, W) with the axes of the input."""
-        cdef object y = x
-        if self.axes == 1:
-            y = y[:, :, 0]
+        cdef object y = x if self.axes == 2 else (<object>x)[:, :, 0]
         return y[0] if self.single else y
 
-    cdef int check(self, str op, ndarray x, ndarray w, ndarray b, bint transposed) except -1:
-        """Everything but the sizes of images; fills the channels and the kernel of `shape`."""
+    cdef int check(self, ndarray x, ndarray w, ndarray b) except -1:
+        """Everything but the extents of images; fills the channels and the kernel of `shape`."""
         cdef Shape* z = &self.shape
-        cdef str space = ", H, W" if self.axes == 2 else ", L", kernel = ", R, S" if self.axes == 2 else ", S"
-        cdef str form = f"({'C, K' if transposed else 'K, C'}/groups{kernel})"
+        cdef str op = self.name, space = ", H, W" if self.axes == 2 else ", L"
+        cdef str form = f"({'C, K' if self.transposed else 'K, C'}/groups{', R, S' if self.axes == 2 else ', S'})"
         cdef int nd = self.axes + 2
-        cdef Py_ssize_t own, other
+        cdef Py_ssize_t c, k, wanted
         check_float(op, "input", x)
         check_same_dtype(op, "input", x, "weight", w)
         if PyArray_NDIM(x) != nd and PyArray_NDIM(x) != nd - 1:
@@ -140,26 +178,25 @@ cdef class Windows(Op):
         self.single = PyArray_NDIM(x) == nd - 1
         if PyArray_NDIM(w) != nd or 0 in shape_of(w):
             raise ShapeError(f"{op}: weight must have shape {form}, all at least 1; got {shape_of(w)}")
-        own, other = (0, 1) if transposed else (1, 0)       # the axes of w that hold the channels of input and output
-        cdef Py_ssize_t c = PyArray_DIMS(x)[0 if self.single else 1], wanted = PyArray_DIMS(w)[own]
-        cdef Py_ssize_t out = PyArray_DIMS(w)[other] * (self.groups if transposed else 1)
-        if not transposed:
-            wanted *= self.groups
+        c = PyArray_DIMS(x)[0 if self.single else 1]
+        wanted, k = PyArray_DIMS(w)[1] * self.groups, PyArray_DIMS(w)[0]
+        if self.transposed:
+            wanted, k = k, wanted
         if wanted != c:
             raise ShapeError(f"{op}: weight must have shape {form} with C = {c} to match input {shape_of(x)}, "
                              f"groups={self.groups}; got {shape_of(w)}")
         if PyArray_DIMS(w)[0] % self.groups:
-            raise ShapeError(f"{op}: weight must have shape {form} with {'C' if transposed else 'K'} a multiple of "
+            raise ShapeError(f"{op}: weight must have shape {form} with {'C' if self.transposed else 'K'} a multiple of "
                              f"groups={self.groups}; got {shape_of(w)}")
         if b is not None:
             check_same_dtype(op, "input", x, "bias", b)
-            if PyArray_NDIM(b) != 1 or PyArray_DIMS(b)[0] != out:
-                raise ShapeError(f"{op}: bias must have shape (K,) with K = {out} to match weight {shape_of(w)}; got {shape_of(b)}")
+            if PyArray_NDIM(b) != 1 or PyArray_DIMS(b)[0] != k:
+                raise ShapeError(f"{op}: bias must have shape (K,) with K = {k} to match weight {shape_of(w)}, "
+                                 f"groups={self.groups}; got {shape_of(b)}")
         if 0 in shape_of(x)[0 if self.single else 1:]:
             raise ShapeError(f"{op}: input must have at least one pixel in each channel; got {shape_of(x)}")
-        self.has_bias = b is not None
         z.n, z.groups = 1 if self.single else PyArray_DIMS(x)[0], self.groups
-        z.c, z.k = (out, c) if transposed else (c, out)
+        z.c, z.k = (k, c) if self.transposed else (c, k)
         z.r, z.s = PyArray_DIMS(w)[2] if self.axes == 2 else 1, PyArray_DIMS(w)[nd - 1]
         z.step_h, z.step_w = self.stride[0] if self.axes == 2 else 1, self.stride[self.axes - 1]
         z.gap_h, z.gap_w = self.dilation[0] if self.axes == 2 else 1, self.dilation[self.axes - 1]
@@ -180,7 +217,7 @@ cdef class Windows(Op):
         if takes_depthwise(z, False):
             depthwise_forward(z, &my, &mx, w, b)
         else:
-            forward(z, &my, &mx, w, b)
+            product_forward(z, &my, &mx, w, b)
         return y
 
     cdef ndarray spread(self, ndarray y, ndarray w, ndarray b):
@@ -198,7 +235,7 @@ cdef class Windows(Op):
         if takes_depthwise(z, True):
             depthwise_data(z, &mx, &my, w, b)
         else:
-            data(z, &mx, &my, w, b)
+            product_data(z, &mx, &my, w, b)
         return x
 
     cdef ndarray kernel(self, ndarray x, ndarray y):
@@ -215,27 +252,19 @@ cdef class Windows(Op):
             if takes_depthwise(z, False):
                 depthwise_weights(z, gw, &mx, &my)
             else:
-                weights(z, gw, &mx, &my)
+                product_weights(z, gw, &mx, &my)
         return gw if self.axes == 2 else (<object>gw)[:, :, 0]
-
-
-cdef object output_extent(str op, object size):
-    """An extent of an output, which must be a possible one."""
-    if size > LARGEST:
-        raise ShapeError(f"{op}: the output must have extents below 2^31; got {size}")
-    return size
 
 
 cdef class Convolution(Windows):
     """y = x correlated with w (K, C/groups, R, S), + b (K) or None.
 
     gx = gy spread over the windows by w, gw = sum over windows of gy x, gb = sum of gy over all but the channels.
-    Saves x if gw is wanted, w if gx is.
     """
 
     def __init__(self, int axes, stride, padding, dilation, groups):
-        self.axes = axes
-        self.options(self.name, stride, dilation, groups)
+        self.axes, self.transposed = axes, False
+        self.options(stride, dilation, groups)
         if isinstance(padding, str):
             self.padding = _check.choice(self.name, "padding", padding, ("same", "valid"))
             if padding == "same" and self.stride != (1,) * axes:
@@ -248,63 +277,41 @@ cdef class Convolution(Windows):
         return f"conv{self.axes}d"
 
     cdef tuple along(self, object size, object taps, int axis):
-        """(padding before the first pixel, outputs) along an axis."""
+        """(outputs, padding before the first pixel) along an axis."""
         reach = self.dilation[axis] * (taps - 1) + 1
         if self.padding == "same":
-            return (reach - 1) // 2, size
+            return size, (reach - 1) // 2
         pad = 0 if self.padding == "valid" else self.padding[axis]
         if size + 2 * pad < reach:
-            raise ShapeError(f"{self.name}: input must be at least as large as the kernel's reach {reach} along axis {axis - self.axes}, "
-                             f"with its padding; got {size} + 2 * {pad}")
-        return pad, output_extent(self.name, (size + 2 * pad - reach) // self.stride[axis] + 1)
+            raise ShapeError(f"{self.name}: input must be at least as large as the kernel's reach {reach} along axis "
+                             f"{axis - self.axes}, with its padding; got {size} + 2 * {pad}")
+        return extent(self.name, (size + 2 * pad - reach) // self.stride[axis] + 1), pad
 
-    cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray x = inputs[0], w = inputs[1], b = inputs[2], y
+    cdef int measure(self, Py_ssize_t h, Py_ssize_t w) except -1:
         cdef Shape* z = &self.shape
-        cdef Map m
-        self.check(self.name, x, w, b, False)
-        x = self.image(x)                                                   # (N, C, H, W)
-        z.h, z.w = PyArray_DIMS(x)[2], PyArray_DIMS(x)[3]
-        z.pad_h, z.rows = self.along(z.h, z.r, 0) if self.axes == 2 else (0, 1)
-        z.pad_w, z.columns = self.along(z.w, z.s, self.axes - 1)
-        if PyArray_TYPE(x) == NPY_FLOAT:
-            x = nhwc(x, &m)
-        y = self.gathered(x, w, b)                                          # (N, K, P, Q)
-        self.save((x if self.needs[1] else None, w if self.needs[0] else None))
-        return self.as_given(y)
-
-    cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray x = self.saved[0], w = self.saved[1], g = self.image(gy), gx = None, gw = None, gb = None
-        cdef Map m
-        if PyArray_TYPE(g) == NPY_FLOAT:
-            g = nhwc(g, &m)
-        if needs[0]:
-            gx = self.as_given(self.spread(g, w, None))
-        if needs[1]:
-            gw = self.kernel(x, g)
-        if self.has_bias and needs[2]:
-            gb = channel_sums(g)
-        return gx, gw, gb
+        z.h, z.w = h, w
+        z.rows, z.pad_h = self.along(h, z.r, 0) if self.axes == 2 else (1, 0)
+        z.columns, z.pad_w = self.along(w, z.s, self.axes - 1)
+        return 0
 
 
 cdef class TransposedConvolution(Windows):
     """y = x spread over windows by w (C, K/groups, R, S), + b (K) or None: the gradient of a convolution with w in its images.
 
     gx = gy correlated with w, gw = sum over windows of x gy, gb = sum of gy over all but the channels.
-    Saves x if gw is wanted, w if gx is.
     """
 
     cdef tuple output_padding
 
     def __init__(self, int axes, stride, padding, output_padding, groups, dilation):
-        self.axes = axes
-        self.options(self.name, stride, dilation, groups)
+        self.axes, self.transposed = axes, True
+        self.options(stride, dilation, groups)
         self.padding = extents(self.name, "padding", padding, axes, 0)
         self.output_padding = extents(self.name, "output_padding", output_padding, axes, 0)
         for extra, step, gap in zip(self.output_padding, self.stride, self.dilation):
             if extra >= max(step, gap):
-                raise ArgumentError(f"{self.name}: output_padding must be smaller than stride or dilation, {stride!r} and {dilation!r}; "
-                                    f"got {output_padding!r}")
+                raise ArgumentError(f"{self.name}: output_padding must be smaller than stride or dilation, {stride!r} and "
+                                    f"{dilation!r}; got {output_padding!r}")
 
     @property
     def name(self):
@@ -315,35 +322,13 @@ cdef class TransposedConvolution(Windows):
         out = ((size - 1) * self.stride[axis] - 2 * self.padding[axis] + self.dilation[axis] * (taps - 1)
                + self.output_padding[axis] + 1)
         if out < 1:
-            raise ShapeError(f"{self.name}: input must be large enough for an output of at least 1 along axis {axis - self.axes}; "
-                             f"got {size}, which gives {out}")
-        return output_extent(self.name, out)
+            raise ShapeError(f"{self.name}: input must be large enough for an output of at least 1 along axis "
+                             f"{axis - self.axes}; got {size}, which gives {out}")
+        return extent(self.name, out)
 
-    cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray x = inputs[0], w = inputs[1], b = inputs[2], y
+    cdef int measure(self, Py_ssize_t h, Py_ssize_t w) except -1:
         cdef Shape* z = &self.shape
-        cdef Map m
-        self.check(self.name, x, w, b, True)
-        x = self.image(x)                                                   # (N, C, H, W)
-        z.rows, z.columns = PyArray_DIMS(x)[2], PyArray_DIMS(x)[3]
-        z.h = self.along(z.rows, z.r, 0) if self.axes == 2 else 1
-        z.w = self.along(z.columns, z.s, self.axes - 1)
-        z.pad_h, z.pad_w = self.padding[0] if self.axes == 2 else 0, self.padding[self.axes - 1]
-        if PyArray_TYPE(x) == NPY_FLOAT:
-            x = nhwc(x, &m)
-        y = self.spread(x, w, b)
-        self.save((x if self.needs[1] else None, w if self.needs[0] else None))
-        return self.as_given(y)
-
-    cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray x = self.saved[0], w = self.saved[1], g = self.image(gy), gx = None, gw = None, gb = None
-        cdef Map m
-        if PyArray_TYPE(g) == NPY_FLOAT:
-            g = nhwc(g, &m)
-        if needs[0]:
-            gx = self.as_given(self.gathered(g, w, None))
-        if needs[1]:
-            gw = self.kernel(g, x)
-        if self.has_bias and needs[2]:
-            gb = channel_sums(g)
-        return gx, gw, gb
+        z.rows, z.columns = h, w
+        z.h, z.pad_h = (self.along(h, z.r, 0), self.padding[0]) if self.axes == 2 else (1, 0)
+        z.w, z.pad_w = self.along(w, z.s, self.axes - 1), self.padding[self.axes - 1]
+        return 0

@@ -3,7 +3,7 @@
 With x the images, y the outputs and w the kernel, zero outside the images, per group of channels (windows.pyx has the geometry):
 
     forward    y[n, i, j, k] = b[k] + sum over r, s, c of w[k, c, r, s] x[n, i sh - ph + r dh, j sw - pw + s dw, c]
-    data       x[n, h, w, c] = b[c] + sum over r, s, k of w[k, c, r, s] y[n, i, j, k], (i, j) such that h = i sh - ph + r dh, ...
+    data       x[n, h, w, c] = b[c] + sum over r, s, k of w[k, c, r, s] y[n, i, j, k] for h = i sh - ph + r dh, w = ...
     weights    w[k, c, r, s] = sum over n, i, j of y[n, i, j, k] x[n, i sh - ph + r dh, j sw - pw + s dw, c]
 
 `data` is the gradient of `forward` in its images, and the forward of a transposed convolution.  In each one operand of the
@@ -72,7 +72,7 @@ cdef inline bint is_direct(Pass* p) noexcept:
             and v.rows == v.h and v.columns == v.w)
 
 
-# ---- forward and data ------------------------------------------------------------------------------------------------------------
+# ---- forward and data ----------------------------------------------------------------------------------------------------------
 
 
 cdef void pack_piece(float* packed, Tiles* t, Py_ssize_t piece) noexcept nogil:
@@ -124,7 +124,8 @@ cdef void tile_piece(float* y, const float* x, const float* packed, const float*
     tn_leave(mode)
 
 
-cdef void scatter(float* y, const float* rows, Pass* p, Py_ssize_t first, Py_ssize_t count, Py_ssize_t features) noexcept nogil:
+cdef void scatter(float* y, const float* rows, Pass* p, Py_ssize_t first, Py_ssize_t count,
+                  Py_ssize_t features) noexcept nogil:
     """Outputs [first, first + count) to their places in the destination."""
     cdef Py_ssize_t j = first % p.window.columns, i = first // p.window.columns % p.window.rows
     cdef Py_ssize_t image = first // p.window.columns // p.window.rows, m
@@ -179,7 +180,7 @@ cdef int correlate(float* y, const float* x, const float* bias, Tiles* t) except
     return 0
 
 
-cdef int forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b) except -1:
+cdef int product_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b) except -1:
     """y = the convolution of x with w (K, C / groups, R, S), plus b (K) in C order or None."""
     cdef Tiles t
     cdef Py_ssize_t c = z.c // z.groups, k = z.k // z.groups
@@ -189,7 +190,7 @@ cdef int forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b) except -1:
     return correlate(<float*>y.data, <const float*>x.data, <const float*>PyArray_DATA(b) if b is not None else NULL, &t)
 
 
-cdef int data(Shape* z, Map* x, Map* y, ndarray w, ndarray b) except -1:
+cdef int product_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b) except -1:
     """x = the transposed convolution of y with w (K, C / groups, R, S), plus b (C) in C order or None."""
     cdef Tiles t
     cdef Py_ssize_t c = z.c // z.groups, k = z.k // z.groups, a_h, a_w
@@ -203,7 +204,7 @@ cdef int data(Shape* z, Map* x, Map* y, ndarray w, ndarray b) except -1:
     return 0
 
 
-# ---- weights ---------------------------------------------------------------------------------------------------------------------
+# ---- weights -------------------------------------------------------------------------------------------------------------------
 
 
 # A sum over outputs, cut into ranges of them, groups and chunks of the columns of its matrix (k, taps * channels).
@@ -247,12 +248,13 @@ cdef void weights_piece(float* part, const float* x, const float* y, Sums* s, fl
                 columns = packed + (p - panel) * BLOCK * K.panel
             else:
                 K.im2row_f32(columns, x, &s.over.window, m, count, p * K.panel, width, K.panel)
-            K.gemm_panel_f32(part + p * K.panel, y + m * s.ldy, columns, NULL, s.k, width, count, s.depth, 1, s.ldy, m > first)
+            K.gemm_panel_f32(part + p * K.panel, y + m * s.ldy, columns, NULL, s.k, width, count, s.depth, 1, s.ldy,
+                             m > first)
         m += count
     tn_leave(mode)
 
 
-cdef int weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
+cdef int product_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
     """gw (K, C / groups, R, S) = the gradient of the kernel for images x and the gradient y of the outputs."""
     cdef Sums s
     cdef Py_ssize_t ranges, pieces, i, first = 0, last, batch, own

@@ -3,7 +3,7 @@
 Images are padded copies with channels last; tap (r, s) of the outputs sees a strided slice of them.
 """
 
-from numpy cimport NPY_DOUBLE, PyArray_DATA, import_array, ndarray, npy_intp
+from numpy cimport NPY_DOUBLE, import_array, ndarray, npy_intp
 
 from tinynet.ops.windows cimport Shape
 from tinynet.ops.linear cimport product

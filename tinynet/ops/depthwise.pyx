@@ -1,8 +1,8 @@
 """Convolutions in which every channel is a group of its own, in float32: rows of outputs by the kernels of csrc/depthwise.inc.h.
 
-The images have one channel per group, the outputs `many` per group (1 for what is called a depthwise convolution; a separable stem
-has more).  A product would multiply panels that are next to empty.  The gradient of the images is a sum over `many` features, and
-is done here only where there is one.
+The images have one channel per group, the outputs `many` per group (1 for what is called a depthwise convolution; a separable
+stem has more).  A product would multiply panels that are next to empty.  The gradient of the images is a sum over `many`
+features, and is done here only where there is one.
 """
 
 from cython.parallel cimport prange
@@ -30,8 +30,8 @@ cdef void row_piece(float* y, const float* x, const float* w, const float* bias,
     """One row of outputs."""
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t image = row // p.window.rows, i = row % p.window.rows
-    K.depthwise_forward_f32(y + ((image * p.h + p.first_h + i * p.every_h) * p.w + p.first_w) * p.ld, x, w, bias, &p.window, row, k,
-                            many, p.every_w * p.ld)
+    K.depthwise_forward_f32(y + ((image * p.h + p.first_h + i * p.every_h) * p.w + p.first_w) * p.ld, x, w, bias, &p.window, row,
+                            k, many, p.every_w * p.ld)
     tn_leave(mode)
 
 
@@ -56,13 +56,13 @@ cdef int rows_of(float* y, const float* x, ndarray w, ndarray b, Pass* p, Py_ssi
 
 
 cdef int depthwise_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b) except -1:
-    """As `forward` of correlation.pyx."""
+    """As `product_forward` of correlation.pyx."""
     cdef Pass p = forward_pass(z, y, x)
     return rows_of(<float*>y.data, <const float*>x.data, by_taps(w).reshape((z.r * z.s, z.k)), b, &p, z.k, z.k // z.groups)
 
 
 cdef int depthwise_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b) except -1:
-    """As `data` of correlation.pyx."""
+    """As `product_data` of correlation.pyx."""
     cdef Pass p
     cdef Py_ssize_t a_h, a_w
     cdef ndarray taps = by_taps(w).reshape((z.r * z.s, z.k))
@@ -87,7 +87,7 @@ cdef void weights_piece(float* part, const float* x, const float* y, Pass* p, Py
 
 
 cdef int depthwise_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
-    """As `weights` of correlation.pyx."""
+    """As `product_weights` of correlation.pyx."""
     cdef Pass p = forward_pass(z, y, x)
     cdef Py_ssize_t rows = z.n * z.rows, step = max((rows + SLOTS - 1) // SLOTS, 1), i, many = z.k // z.groups
     cdef Py_ssize_t ranges = (rows + step - 1) // step

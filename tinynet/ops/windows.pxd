@@ -2,8 +2,8 @@ from tinynet.ops.kernels cimport tn_window
 from tinynet.ops.layout cimport Map
 
 
-# A convolution of images (n, c, h, w) with a kernel (k, c / groups, r, s): output (i, j) of (rows, columns) sees, under tap (r, s),
-# pixel (i * step_h - pad_h + r * gap_h, j * step_w - pad_w + s * gap_w).
+# A convolution of images (n, c, h, w) with a kernel (k, c / groups, r, s): output (i, j) of (rows, columns) sees, under
+# tap (r, s), pixel (i * step_h - pad_h + r * gap_h, j * step_w - pad_w + s * gap_w).
 ctypedef struct Shape:
     Py_ssize_t n, c, h, w
     Py_ssize_t k, rows, columns

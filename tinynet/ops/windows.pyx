@@ -3,9 +3,9 @@
     forward    output (i, j) sees, under tap (r, s), pixel (i sh - ph + r dh, j sw - pw + s dw) of the image
     data       pixel (h, w) of the image sees, under tap (r, s), the output (i, j) for which h = i sh - ph + r dh, w = ...
 
-`data` is cut into phases, one for each remainder (a, b) of a pixel by the stride: the pixels h = a + sh i see only the taps r with
-(a + ph - r dh) % sh = 0, and those at distances that are whole: output i + (a + ph - r dh) / sh.  So each phase is a forward
-of step 1 with a part of the kernel, last tap first, and no zeros between outputs are ever read.
+`data` is cut into phases, one for each remainder (a, b) of a pixel by the stride: the pixels h = a + sh i see only the taps r
+with (a + ph - r dh) % sh = 0, and those at distances that are whole: output i + (a + ph - r dh) / sh.  So each phase is a
+forward of step 1 with a part of the kernel, last tap first, and no zeros between outputs are ever read.
 """
 
 from tinynet.ops.kernels cimport tn_window
