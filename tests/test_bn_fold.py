@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import bn, nn
+from tinynet import bn, models, nn
 from tinynet.errors import ArgumentError, DTypeError
 from tinynet.nn import functional as F
 
@@ -249,3 +249,28 @@ def test_errors():
 
     with pytest.raises(ArgumentError, match="fold: the model must return tensors; got int"):
         bn.fold(Odd(), tn.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("make", "left"),
+    [
+        (lambda: models.resnet(8), 0),
+        (lambda: models.resnet(8, shortcut="projection"), 0),
+        (lambda: models.resnet(8, batch_norm="last"), 1),  # behind a sum
+        (models.bn_inception_small, 0),
+    ],
+    ids=["resnet", "projection", "last", "inception"],
+)
+def test_our_networks(make, left):
+    """With and without an example, in training as in evaluation mode before."""
+    model = make()
+    x = tn.randn(2, 3, 16, 16)
+    model(x * 2.0)  # running statistics that are not the defaults
+    for args in ((), (x,)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            folded = bn.fold(model, *args)
+        assert len(caught) == bool(left)
+        assert len(norms(folded)) == left
+        close(folded, model, x)
+        model.train()

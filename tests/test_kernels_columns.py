@@ -1,4 +1,4 @@
-"""The column kernels of batch and group normalisation, at every width of their strips, on each instruction set."""
+"""The column kernels of batch and group normalisation, at every width, on each instruction set."""
 
 from __future__ import annotations
 
