@@ -27,7 +27,6 @@ from ops_cases_convolution import TWINS as CONVOLUTION_TWINS
 from ops_cases_layout import TWINS
 from ops_cases_normalization import TWINS as NORMALIZATION_TWINS
 from ops_cases_pooling import TORCH as POOLING
-from ops_cases_normalization import TWINS as NORMALIZATION_TWINS
 from ops_running import assert_near, largest, run
 
 import tinynet as tn

@@ -116,8 +116,8 @@ def fold(model: M, example_input: Any = None, *, inplace: bool = False) -> M:
     return model
 
 
-Pairs = dict[Module, Any]  # a batch normalisation -> the layer that feeds it
-Reasons = dict[Module, str]  # a batch normalisation -> why it stays
+Pairs = dict[_BatchNorm, Any]  # a batch normalisation -> the layer that feeds it
+Reasons = dict[_BatchNorm, str]  # a batch normalisation -> why it stays
 
 _NO_LAYER = "its input is not the output of a linear layer or convolution"
 _ELSEWHERE = "the output of the layer before it is used elsewhere"
@@ -159,7 +159,7 @@ class _Trace:
         if not isinstance(module, _BatchNorm):
             self.made.append((module, output, output._version))
 
-    def before(self, norm: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def before(self, norm: _BatchNorm, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         x = args[0] if args else kwargs["input"]
         for layer, output, version in self.made:
             if output is x and output._version == version:
@@ -214,7 +214,7 @@ def _alone(model: Module, args: tuple[Any, ...], pairs: Pairs, expected: list[Ar
         given[layer] = output
         return full_like(output, float("nan"))
 
-    def unspoiled(norm: Module, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    def unspoiled(norm: _BatchNorm, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Any, ...]:
         return (given[pairs[norm]],), {}
 
     try:
