@@ -5,6 +5,7 @@ stem has more).  A product would multiply panels that are next to empty.  The gr
 features, and is done here only where there is one.
 """
 
+from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange
 from numpy cimport NPY_FLOAT, PyArray_DATA, import_array, ndarray, npy_intp
 
@@ -13,6 +14,7 @@ import numpy as np
 from tinynet.ops.correlation cimport by_taps, merge
 from tinynet.ops.kernels cimport K
 from tinynet.ops.layout cimport Map
+from tinynet.ops.linear cimport batch_of
 from tinynet.ops.memory cimport new_array
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 from tinynet.ops.windows cimport Pass, Shape, data_pass, forward_pass
@@ -45,13 +47,18 @@ cdef int rows_of(float* y, const float* x, ndarray w, ndarray b, Pass* p, Py_ssi
     cdef ndarray seen = (<object>w)[order]                                  # (taps, K)
     cdef const float* pw = <const float*>PyArray_DATA(seen)
     cdef const float* pb = <const float*>PyArray_DATA(b) if b is not None else NULL
-    if threads == 1:
-        with nogil:
-            for i in range(rows):
+    cdef Py_ssize_t batch = batch_of(<double>p.window.columns * (taps + 1) * k * 2, threads), first = 0, last
+    while first < rows:
+        last = min(first + batch, rows)
+        if threads == 1:
+            with nogil:
+                for i in range(first, last):
+                    row_piece(y, x, pw, pb, p, k, many, i)
+        else:
+            for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
                 row_piece(y, x, pw, pb, p, k, many, i)
-    else:
-        for i in prange(rows, nogil=True, schedule="static", num_threads=threads):
-            row_piece(y, x, pw, pb, p, k, many, i)
+        PyErr_CheckSignals()
+        first = last
     return 0
 
 
@@ -97,11 +104,16 @@ cdef int depthwise_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
     cdef float* part = <float*>PyArray_DATA(parts)
     cdef const float* px = <const float*>x.data
     cdef const float* py = <const float*>y.data
-    if threads == 1:
-        with nogil:
-            for i in range(ranges):
+    cdef Py_ssize_t batch = batch_of(<double>step * z.columns * z.r * z.s * z.k * 2, threads), first = 0, last
+    while first < ranges:
+        last = min(first + batch, ranges)
+        if threads == 1:
+            with nogil:
+                for i in range(first, last):
+                    weights_piece(part, px, py, &p, z.k, many, rows, step, i)
+        else:
+            for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
                 weights_piece(part, px, py, &p, z.k, many, rows, step, i)
-    else:
-        for i in prange(ranges, nogil=True, schedule="static", num_threads=threads):
-            weights_piece(part, px, py, &p, z.k, many, rows, step, i)
+        PyErr_CheckSignals()
+        first = last
     return merge(gw, parts, ranges, (z.r, z.s, z.k, 1), (2, 3, 0, 1))
