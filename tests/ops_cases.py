@@ -793,19 +793,10 @@ CASES: tuple[Case, ...] = (
          dropout_reference, UNARY, BIG, random=True, ulps=2),
 )  # fmt: skip
 
-from ops_cases_convolution import CASES as CONVOLUTION_CASES  # noqa: E402  (it needs `Case`)
-
-CASES = (*CASES, *CONVOLUTION_CASES)
-from ops_cases_layout import CASES as LAYOUT_CASES  # noqa: E402  (it needs `Case`)
-
-CASES = (*CASES, *LAYOUT_CASES)
 # Rows of their own files, which need `Case`.
-from ops_cases_pooling import CASES as POOLING  # noqa: E402
+from ops_cases_convolution import CASES as CONVOLUTION_CASES  # noqa: E402
+from ops_cases_layout import CASES as LAYOUT_CASES  # noqa: E402
+from ops_cases_normalization import CASES as NORMALIZATION_CASES  # noqa: E402
+from ops_cases_pooling import CASES as POOLING_CASES  # noqa: E402
 
-CASES += POOLING
-from ops_cases_layout import CASES as LAYOUT_CASES  # noqa: E402  (it needs `Case`)
-
-CASES = (*CASES, *LAYOUT_CASES)
-from ops_cases_normalization import CASES as NORMALIZATION_CASES  # noqa: E402  (it needs `Case`)
-
-CASES = (*CASES, *NORMALIZATION_CASES)
+CASES += CONVOLUTION_CASES + LAYOUT_CASES + NORMALIZATION_CASES + POOLING_CASES

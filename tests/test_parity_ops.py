@@ -24,9 +24,9 @@ from ops_cases import (
     running,
 )
 from ops_cases_convolution import TWINS as CONVOLUTION_TWINS
-from ops_cases_layout import TWINS
+from ops_cases_layout import TWINS as LAYOUT_TWINS
 from ops_cases_normalization import TWINS as NORMALIZATION_TWINS
-from ops_cases_pooling import TORCH as POOLING
+from ops_cases_pooling import TORCH as POOLING_TWINS
 from ops_running import assert_near, largest, run
 
 import tinynet as tn
@@ -285,18 +285,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "layer_norm_no_bias": lambda t, x, w: t.nn.functional.layer_norm(x, w.shape, w),
     "layer_norm_plain": lambda t, x: t.nn.functional.layer_norm(x, x.shape[1:]),
 }
-TORCH.update(NORMALIZATION_TWINS)
-
-TORCH |= POOLING
-
-
-TORCH.update(CONVOLUTION_TWINS)
-TORCH.update(TWINS)
-
-
-TORCH.update(TWINS)
-
-TORCH |= POOLING
+TORCH |= CONVOLUTION_TWINS | LAYOUT_TWINS | NORMALIZATION_TWINS | POOLING_TWINS
 
 
 def test_every_row_has_a_twin() -> None:

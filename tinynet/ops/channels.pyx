@@ -11,6 +11,8 @@ from numpy cimport (
 from tinynet.ops.layout cimport Map, new_nhwc, nhwc
 from tinynet.ops.memory cimport contiguous, new_strided
 
+from math import prod
+
 import numpy as np
 
 import_array()
@@ -60,7 +62,7 @@ cdef ndarray new_rows(ndarray x, Map* m):
 cdef object as_matrix(ndarray x):
     """The rows of x as a matrix (rows, C) for NumPy; a view where x has its channels last in memory."""
     rows = np.moveaxis(x, 1, -1)
-    return rows.reshape((<object>x).size // max(rows.shape[-1], 1), rows.shape[-1])
+    return rows.reshape(prod(rows.shape[:-1]), rows.shape[-1])
 
 
 cdef int fill(ndarray y, object rows) except -1:
