@@ -20,16 +20,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import sys
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -43,32 +39,7 @@ Runs = dict[int, dict[str, "Run"]]  # seed -> name of the network -> run
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; on a bad option argparse prints why and exits with code 2."""
-
-    def integer(least: int) -> Callable[[str], int]:
-        def convert(text: str) -> int:
-            try:
-                value = int(text.replace(",", ""))
-            except ValueError:
-                value = least - 1
-            if value < least:
-                raise argparse.ArgumentTypeError(f"must be an integer >= {least}; got {text!r}")
-            return value
-
-        return convert
-
-    def number(positive: bool) -> Callable[[str], float]:
-        def convert(text: str) -> float:
-            try:
-                value = float(text)
-            except ValueError:
-                value = math.nan
-            if not (math.isfinite(value) and (value > 0 if positive else value >= 0)):
-                raise argparse.ArgumentTypeError(
-                    f"must be a finite number {'> 0' if positive else '>= 0'}; got {text!r}"
-                )
-            return value
-
-        return convert
+    from tinynet.experiments.options import integer, number
 
     summary, details = __doc__.split("\n\n", 1)
     parser = argparse.ArgumentParser(
@@ -127,26 +98,17 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the study; return the exit code: 0, 1 (could not run) or 130 (interrupted)."""
-    options = parse_arguments(arguments)
-    print("Ioffe and Szegedy (2015), section 4.1: a network without and with batch normalisation", flush=True)
     progress = Progress()
     try:
         from tinynet.errors import TinynetError
 
         try:
-            run(options, progress)
+            run(parse_arguments(arguments), progress)
         except (TinynetError, ImportError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
     except KeyboardInterrupt:
-        print(f"\nInterrupted {progress.where}.", file=sys.stderr)
-        if progress.written:
-            held = ", ".join(f"{name} {progress.written.get(name, 0)}" for name in FILES)
-            print(
-                f"Finished seeds in the files of {options.out}: {held}, of {options.seeds}.", file=sys.stderr
-            )
-        else:
-            print(f"Nothing was written to {options.out}.", file=sys.stderr)
+        print(f"\nInterrupted {progress.where}.\n{progress.kept()}", file=sys.stderr)
         return 130
     return 0
 
@@ -156,7 +118,17 @@ class Progress:
     """How far the program is, for the message after Ctrl-C."""
 
     where: str = "before the training began"
+    options: argparse.Namespace | None = None
     written: dict[str, int] = dataclasses.field(default_factory=dict)  # file -> finished seeds in it
+
+    def kept(self) -> str:
+        """Say what is in the files."""
+        if self.options is None:
+            return "Nothing was written."
+        if not self.written:
+            return f"Nothing was written to {self.options.out}."
+        held = ", ".join(f"{name} {self.written.get(name, 0)}" for name in FILES)
+        return f"Finished seeds in the files of {self.options.out}: {held}, of {self.options.seeds}."
 
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
@@ -165,6 +137,8 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     from tinynet.experiments import require
     from tinynet.experiments.mnist_study import NETWORKS, train_network
 
+    progress.options = options
+    print("Ioffe and Szegedy (2015), section 4.1: a network without and with batch normalisation", flush=True)
     require("matplotlib", "tqdm")
     tn.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -193,15 +167,12 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
 
 def load_images(options: argparse.Namespace) -> tuple[Images, str | None]:
     """Load both parts of the data set; return them with the warning, if another one stands in."""
-    from tinynet import data
     from tinynet.experiments.mnist_study import Images
+    from tinynet.experiments.options import load_parts
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        training = data.load(options.dataset, True, options.data, offline=options.offline)
-        test = data.load(training.name, False, options.data, offline=True, fallback=False)
-    for warning in caught:
-        print(f"WARNING: {warning.message}", file=sys.stderr, flush=True)
+    training, test, warnings = load_parts(options.dataset, options.data, options.offline)
+    for warning in warnings:
+        print(f"WARNING: {warning}", file=sys.stderr, flush=True)
     notice = None
     if training.name != options.dataset:
         notice = f"{options.dataset} was asked for and not found: these are results of {training.name}"
