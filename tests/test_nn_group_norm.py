@@ -209,13 +209,18 @@ def test_group_norm_layer(dtype: type, rng: np.random.Generator) -> None:
         layer(tn.from_numpy(x)).detach().numpy(), per_group(x, 2, 1e-3), rtol=1e-5, atol=1e-5
     )
     assert list(layer.state_dict()) == ["weight", "bias"]
-    assert repr(layer) == "GroupNorm(2, 6, eps=0.001, affine=True)"
+    assert repr(layer) == "GroupNorm(2, 6, eps=0.001, affine=True, bias=True)"
     with tn.no_grad():
         layer.weight.fill_(5.0)
         layer.bias.fill_(5.0)
     layer.reset_parameters()
     assert layer.weight.tolist() == [1.0] * 6
     assert layer.bias.tolist() == [0.0] * 6
+    unshifted = nn.GroupNorm(2, 6, dtype=dtype, bias=False)
+    assert list(unshifted.state_dict()) == ["weight"]
+    np.testing.assert_allclose(
+        unshifted(tn.from_numpy(x)).detach().numpy(), per_group(x, 2, 1e-5), rtol=1e-5, atol=1e-5
+    )
     plain = nn.GroupNorm(6, 6, affine=False, dtype=dtype)
     assert list(plain.parameters()) == []
     plain.reset_parameters()
@@ -311,6 +316,7 @@ def test_batch_norm_2d_modes(momentum: float | None, flags: tuple[bool, bool]) -
     [
         lambda lib: lib.GroupNorm(3, 6),
         lambda lib: lib.GroupNorm(6, 6, affine=False),
+        lambda lib: lib.GroupNorm(2, 6, bias=False),
         lambda lib: lib.LocalResponseNorm(4, 0.5, 0.6, 2.0),
     ],
 )

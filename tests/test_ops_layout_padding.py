@@ -213,6 +213,7 @@ def test_layers_of_windows() -> None:
         (lambda x: nn.Unfold(0), ArgumentError, "Unfold: kernel_size must be a positive int; got 0"),
         (lambda x: nn.Fold((1, 2, 3), 2), ShapeError, "Fold: output_size must be an int or two ints"),
         (lambda x: nn.Unflatten(1.0, (2,)), DTypeError, r"Unflatten: dim must be an int; got 1\.0"),
+        (lambda x: nn.Unflatten(1, 2), DTypeError, "unflattened_size must be a sequence of ints; got 2"),
         (lambda x: nn.Unflatten(1, (2,))(3), DTypeError, "Unflatten: input must be a Tensor; got int"),
         (lambda x: nn.Unflatten(1, (2, 2))(x), ShapeError, "unflatten: sizes must have the product of dim 1"),
     ],

@@ -162,6 +162,10 @@ class Unflatten(Module):
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
         self.dim = _check.integer("Unflatten", "dim", dim)
+        if not isinstance(unflattened_size, Sequence):
+            raise DTypeError(
+                f"Unflatten: unflattened_size must be a sequence of ints; got {unflattened_size!r}"
+            )
         sizes = [_check.integer("Unflatten", "unflattened_size", size, -1) for size in unflattened_size]
         self.unflattened_size = tuple(sizes)
 

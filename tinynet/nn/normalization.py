@@ -337,6 +337,8 @@ class GroupNorm(Module):
         "cpu", the only one there is.
     dtype : dtype, optional
         float32 (default) or float64.
+    bias : bool, default True
+        With `affine`, whether there is a beta.
 
     Attributes
     ----------
@@ -373,6 +375,7 @@ class GroupNorm(Module):
         affine: bool = True,
         device: str | None = None,
         dtype: Any = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         _check.refuse("GroupNorm", device=(device, _check.CPU))
@@ -384,9 +387,10 @@ class GroupNorm(Module):
             )
         self.eps = _check.real("GroupNorm", "eps", eps, 0, above=True)
         self.affine = _check.boolean("GroupNorm", "affine", affine)
+        with_bias = _check.boolean("GroupNorm", "bias", bias) and self.affine
         wanted = _check.float_dtype("GroupNorm", dtype)
         gamma = Parameter(ones(self.num_channels, dtype=wanted)) if self.affine else None
-        beta = Parameter(zeros(self.num_channels, dtype=wanted)) if self.affine else None
+        beta = Parameter(zeros(self.num_channels, dtype=wanted)) if with_bias else None
         self.register_parameter("weight", gamma)
         self.register_parameter("bias", beta)
 
@@ -416,7 +420,10 @@ class GroupNorm(Module):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class LocalResponseNorm(Module):
