@@ -92,7 +92,12 @@ def test_output_size() -> None:
         "ConvTranspose2d: output_size must lie in [9, 10] along axis -2 for input (1, 3, 5, 5); got 11"
     )):  # fmt: skip
         layer(x, output_size=(11, 13))
-    assert nn.ConvTranspose1d(3, 2, 3, stride=2)(tn.zeros(3, 5), [12]).shape == (2, 12)
+    one = nn.ConvTranspose1d(3, 2, 3, stride=2)
+    assert one(tn.zeros(3, 5), [12]).shape == one(tn.zeros(3, 5), 12).shape == (2, 12)
+    with pytest.raises(ShapeError, match=r"input must have shape .*; got \(3,\)"):
+        layer(tn.zeros(3), output_size=(9, 13))
+    with pytest.raises(DTypeError, match="input must be a Tensor; got str"):
+        layer("x", output_size=(9, 13))
 
 
 def test_training_fits_a_filter(rng: np.random.Generator) -> None:

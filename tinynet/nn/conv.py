@@ -263,12 +263,13 @@ class _ConvTranspose(_Convolution):
             device, dtype,
         )  # fmt: skip
 
-    def _extra(self, input: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:
+    def _extra(self, input: Tensor, output_size: int | Sequence[int] | None) -> tuple[int, ...]:
         """The output padding that gives an output of extents `output_size`."""
-        if output_size is None:
-            return self.output_padding
         name, axes = type(self).__name__, self._axes
-        wanted = extents(name, "output_size", tuple(output_size)[-axes:], axes, 1)
+        if output_size is None or not isinstance(input, Tensor) or input.ndim <= axes:
+            return self.output_padding  # the op says what is wrong with such an input
+        sizes = output_size if isinstance(output_size, int) else tuple(output_size)[-axes:]
+        wanted = extents(name, "output_size", sizes, axes, 1)
         extra = []
         for d in range(axes):
             least = (input.shape[d - axes] - 1) * self.stride[d] - 2 * self.padding[d]
@@ -311,10 +312,10 @@ class ConvTranspose1d(_ConvTranspose):
 
     _axes = 1
 
-    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, input: Tensor, output_size: int | Sequence[int] | None = None) -> Tensor:
         """Map `input` of shape (N, C, L) or (C, L) to (N, K, Q) or (K, Q).
 
-        `output_size` (Q,), or a shape that ends in it, chooses the output padding.
+        `output_size` Q, or a shape that ends in it, chooses the output padding.
         """
         extra = self._extra(input, output_size)
         return F.conv_transpose1d(
@@ -376,10 +377,10 @@ class ConvTranspose2d(_ConvTranspose):
 
     _axes = 2
 
-    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, input: Tensor, output_size: int | Sequence[int] | None = None) -> Tensor:
         """Map `input` of shape (N, C, H, W) or (C, H, W) to (N, K, P, Q) or (K, P, Q).
 
-        `output_size` (P, Q), or a shape that ends in it, chooses the output padding.
+        `output_size` (P, Q), a shape that ends in it, or one int for both, chooses the output padding.
         """
         extra = self._extra(input, output_size)
         return F.conv_transpose2d(
