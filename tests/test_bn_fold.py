@@ -187,6 +187,30 @@ def test_what_is_left_alone(kind, reason):
         assert np.array_equal(values(got), values(want))
 
 
+def test_channels_on_another_axis():
+    """Of (N, C, D) a linear layer maps the last axis, and axis 1 is normalised; likewise without a batch."""
+    for layer, x in ((nn.Linear(4, 5), tn.randn(8, 5, 4)), (nn.Conv1d(2, 6, 1), tn.randn(2, 6))):
+        model = lived(nn.Sequential(layer, nn.BatchNorm1d(x.shape[1])))
+        with pytest.warns(UserWarning, match=r"'1' \(its channels are not those of the layer before it\)"):
+            close(bn.fold(model, x), model, x)
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        lambda model: model[0].register_forward_hook(lambda module, args, output: output * 2),
+        lambda model: model[1].register_forward_hook(lambda module, args, output: output * 2),
+        lambda model: model[1].register_forward_pre_hook(lambda module, args: (args[0] * 2,)),
+    ],
+)
+def test_hooks_that_see_what_lies_between(hook):
+    model, x = lived(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))), tn.randn(5, 3)
+    hook(model)
+    for args in ((), (x,)):
+        with pytest.warns(UserWarning, match="'1' .(its input is not the output|.* has hooks)"):
+            close(bn.fold(model, *args), model, x)
+
+
 def test_one_of_several():
     """Where one pair does not fit, the others are folded all the same."""
     model = lived(nn.Sequential(Unit(2, 2), Uses("sum"), Unit(2, 3)))

@@ -52,7 +52,9 @@ def fold(model: M, example_input: Any = None, *, inplace: bool = False) -> M:
     `tinynet.models` need; a `forward` that takes parts of a Sequential by themselves needs an example.
 
     What cannot be folded stays and is named in a `UserWarning` with the reason: no such layer in front, an
-    output that is used elsewhere, no running statistics, a layer that is used more than once.
+    output that is used elsewhere, channels on another axis, no running statistics, a layer that is used more
+    than once, hooks that see what folding changes.  (A `Linear` in a `Sequential` is taken to work on (N, D);
+    with an example it is seen whether it does.)
 
     Parameters
     ----------
@@ -100,10 +102,6 @@ def fold(model: M, example_input: Any = None, *, inplace: bool = False) -> M:
     else:
         args = example_input if isinstance(example_input, tuple) else (example_input,)
         pairs, reasons = _traced(model, args)
-    for norm, layer in list(pairs.items()):
-        if reason := _misfit(layer, norm):
-            reasons[norm] = reason
-            del pairs[norm]
     for norm, layer in pairs.items():
         _scale(layer, norm)
     for parent in list(model.modules()):
@@ -122,6 +120,7 @@ Reasons = dict[_BatchNorm, str]  # a batch normalisation -> why it stays
 _NO_LAYER = "its input is not the output of a linear layer or convolution"
 _ELSEWHERE = "the output of the layer before it is used elsewhere"
 _SHARED = "it, or the layer before it, is used more than once"
+_OTHER_AXIS = "its channels are not those of the layer before it"
 
 
 def _neighbours(model: Module) -> tuple[Pairs, Reasons]:
@@ -137,10 +136,12 @@ def _neighbours(model: Module) -> tuple[Pairs, Reasons]:
         modules = list(parent)
         for layer, norm in pairwise(modules):
             if isinstance(norm, _BatchNorm) and isinstance(layer, _FEEDING):
-                if times[layer] == times[norm] == 1:
-                    pairs[norm] = layer
-                else:
+                if times[layer] > 1 or times[norm] > 1:
                     reasons[norm] = _SHARED
+                elif reason := _misfit(layer, norm):
+                    reasons[norm] = reason
+                else:
+                    pairs[norm] = layer
     return pairs, reasons
 
 
@@ -149,10 +150,10 @@ class _Trace:
 
     def __init__(self) -> None:
         self.calls: dict[Module, int] = {}
-        self.made: list[
-            tuple[Module, Tensor, int]
-        ] = []  # layer, output, its version; keeps the outputs alive
+        # Layer, output, its version; keeps the outputs alive.
+        self.made: list[tuple[Module, Tensor, int]] = []
         self.feeds: Pairs = {}
+        self.ranks: dict[_BatchNorm, int] = {}
 
     def after(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         self.calls[module] = self.calls.get(module, 0) + 1
@@ -164,6 +165,7 @@ class _Trace:
         for layer, output, version in self.made:
             if output is x and output._version == version:
                 self.feeds[norm] = layer
+                self.ranks[norm] = x.ndim
 
 
 def _traced(model: Module, args: tuple[Any, ...]) -> tuple[Pairs, Reasons]:
@@ -194,6 +196,10 @@ def _traced(model: Module, args: tuple[Any, ...]) -> tuple[Pairs, Reasons]:
             reasons[norm] = _SHARED
         elif list(trace.feeds.values()).count(layer) > 1:
             reasons[norm] = _ELSEWHERE
+        elif trace.ranks[norm] != layer.weight.ndim:  # of (N, D) or (N, C, ...), channels on axis 1
+            reasons[norm] = _OTHER_AXIS
+        elif reason := _misfit(layer, norm):
+            reasons[norm] = reason
         else:
             pairs[norm] = layer
     if pairs and not _alone(model, args, pairs, expected):
@@ -251,7 +257,9 @@ def _misfit(layer: Any, norm: _BatchNorm) -> str | None:
         return "it keeps no running statistics"
     channels = layer.out_features if isinstance(layer, Linear) else layer.out_channels
     if channels != norm.num_features or layer.weight.dtype != norm.running_mean.dtype:
-        return "its channels are not those of the layer before it"
+        return _OTHER_AXIS
+    if layer._forward_hooks or norm._forward_pre_hooks or norm._forward_hooks:
+        return "it, or the layer before it, has hooks"
     return None
 
 
