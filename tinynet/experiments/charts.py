@@ -75,7 +75,7 @@ def curves(
     right.xaxis.get_major_locator().set_params(integer=True)
     right.set_xlabel("epochs")
     right.set_title("(b) accuracy, %")
-    right.legend(loc="lower right", handlelength=2.6)
+    right.legend(loc="best", handlelength=2.6)
     _heading(figure, title)
 
 
