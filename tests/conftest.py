@@ -1,4 +1,4 @@
-"""What every test shares: a fixed state to start from, and the fixtures `rng` and `threads`."""
+"""What every test shares: a fixed state to start from, and the fixtures `rng`, `threads` and `isa`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tinynet
+from tinynet.ops import kernels
 from tinynet.ops import threads as ops_threads
 
 # A test that is slow on a busy machine has not failed; every run of the same code draws the same examples.
@@ -59,3 +60,12 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     yield request.param
     tinynet.set_num_threads(before)
     ops_threads._set_serial_work(bound)
+
+
+@pytest.fixture(params=kernels.available())
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test with the kernels of each instruction set that this CPU has."""
+    former = kernels.chosen()
+    kernels._select(request.param)
+    yield request.param
+    kernels._select(former)

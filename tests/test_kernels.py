@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,15 +24,6 @@ from tinynet.ops.update import adagrad, adam, rmsprop, sgd
 EPS = float(np.finfo(np.float32).eps)
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 VECTORS = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17)  # around the 4, 8 and 16 lanes of a vector
-
-
-@pytest.fixture(params=kernels.available())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the test with the kernels of each instruction set that this CPU has."""
-    former = kernels.chosen()
-    kernels._select(request.param)
-    yield request.param
-    kernels._select(former)
 
 
 def by_scalar(function: object, *args: object) -> object:

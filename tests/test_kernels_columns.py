@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 import tinynet as tn
 from tinynet.nn import functional as F
-from tinynet.ops import kernels
 from tinynet.ops.normalization import batch_statistics
 
 Array = np.ndarray
 EPS = float(np.finfo(np.float32).eps)
-
-
-@pytest.fixture(params=kernels.available())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the test with the kernels of each instruction set that this CPU has."""
-    former = kernels.chosen()
-    kernels._select(request.param)
-    yield request.param
-    kernels._select(former)
 
 
 def amid_nan(a: Array) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,6 @@ from tinynet.ops import kernels
 EPS = float(np.finfo(np.float32).eps)
 # around the 4, 8 and 16 lanes of a vector and the two vectors of a panel
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)
-
-
-@pytest.fixture(params=kernels.available())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the test with the kernels of each instruction set that this CPU has."""
-    former = kernels.chosen()
-    kernels._select(request.param)
-    yield request.param
-    kernels._select(former)
 
 
 def results(x: Array, w: Array, g: Array | None, options: dict[str, Any]) -> list[Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,20 +14,10 @@ import tinynet as tn
 from tinynet import nn
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.nn import functional as F
-from tinynet.ops import kernels
 from tinynet.ops import threads as ops_threads
 
 Array = np.ndarray
 FLOATS = (np.float32, np.float64)
-
-
-@pytest.fixture(params=kernels.available())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the test with the kernels of each instruction set that this CPU has."""
-    former = kernels.chosen()
-    kernels._select(request.param)
-    yield request.param
-    kernels._select(former)
 
 
 def per_channel(x: Array, eps: float) -> Array:

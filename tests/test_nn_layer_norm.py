@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -14,22 +14,12 @@ import tinynet as tn
 from tinynet import nn
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.nn import functional as F
-from tinynet.ops import kernels
 
 Array = np.ndarray
 FLOATS = (np.float32, np.float64)
 INF, NAN = np.inf, np.nan
 
 each_dtype = pytest.mark.parametrize("dtype", FLOATS, ids=lambda d: d.__name__)
-
-
-@pytest.fixture(params=kernels.available())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the test with the kernels of each instruction set that this CPU has."""
-    former = kernels.chosen()
-    kernels._select(request.param)
-    yield request.param
-    kernels._select(former)
 
 
 def values(t: tn.Tensor) -> Array:

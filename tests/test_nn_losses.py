@@ -16,7 +16,6 @@ import tinynet as tn
 from tinynet import nn
 from tinynet.errors import GraphError
 from tinynet.nn import functional as F
-from tinynet.ops import kernels
 
 FLOATS = [np.float32, np.float64]
 REDUCTIONS = ["mean", "sum", "none"]
@@ -108,15 +107,6 @@ def test_any_shape(name, shape, seed, reduction):
     for single, double in zip(*results, strict=True):
         size = max(1.0, float(np.abs(double).max()))
         np.testing.assert_allclose(single, double, rtol=2e-6, atol=2e-6 * size)
-
-
-@pytest.fixture(params=kernels.available())
-def isa(request):
-    """The kernels of each instruction set that this CPU has."""
-    former = kernels.chosen()
-    kernels._select(request.param)
-    yield request.param
-    kernels._select(former)
 
 
 def test_every_length_by_every_instruction_set(isa, rng):

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pytest
 
 import tinynet as tn
 from tinynet.nn import functional as F
-from tinynet.ops import kernels
 
 EDGES = (1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 31, 33)
-
-
-@pytest.fixture(params=kernels.available())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    former = kernels.chosen()
-    kernels._select(request.param)
-    yield request.param
-    kernels._select(former)
 
 
 def test_transposition_at_the_edges(isa: str, rng: np.random.Generator) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,10 @@ from ops_cases_pooling import response, response_reference
 
 import tinynet as tn
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
-from tinynet.ops import kernels
 from tinynet.ops import threads as ops_threads
 
 EPS = float(np.finfo(np.float32).eps)
 PAPER = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0}
-
-
-@pytest.fixture(params=kernels.available())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    former = kernels.chosen()
-    kernels._select(request.param)
-    yield request.param
-    kernels._select(former)
 
 
 def gradients(x: Array, g: Array, **options: Any) -> tuple[Array, Array]:

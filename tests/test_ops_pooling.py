@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -217,14 +217,6 @@ def test_options_as_pytorch_takes_them() -> None:
 
 
 # ---- kernels -------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=kernels.available())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    former = kernels.chosen()
-    kernels._select(request.param)
-    yield request.param
-    kernels._select(former)
 
 
 def rounded(nbytes: int) -> int:
