@@ -209,6 +209,8 @@ class TestImageStudy:
     def test_unknown_names(self):
         with pytest.raises(ArgumentError, match="model"):
             Settings(model="alexnet")
+        with pytest.raises(ArgumentError, match="model must be one of"):
+            Settings.recipe("cifar-10", "alexnet")
         with pytest.raises(ArgumentError, match="schedule"):
             Settings(schedule="never")
 

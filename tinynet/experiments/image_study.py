@@ -126,7 +126,8 @@ class Settings:
     @classmethod
     def recipe(cls, dataset: str, model: str, **changes: Any) -> Settings:
         """Return the usual settings for a data set and a network, with changes (those not None)."""
-        usual = {"lr": NETWORKS[model].lr, "augment": dataset in AUGMENTED}
+        network = NETWORKS[choice("Settings", "model", model, tuple(NETWORKS))]
+        usual = {"lr": network.lr, "augment": dataset in AUGMENTED}
         given = {name: value for name, value in changes.items() if value is not None}
         return cls(dataset, model, **(usual | given))
 
