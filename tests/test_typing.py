@@ -31,6 +31,7 @@ import tinynet as tn
         typing_use.optimisers_and_schedulers,
         typing_use.activations,
         typing_use.pooling,
+        typing_use.studying,
         typing_use.the_rest,
     ],
 )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet as tn
-from tinynet import bn, data, errors, io, models, nn, optim
+from tinynet import bn, data, errors, experiments, io, models, nn, optim
 from tinynet._graph import Node, Op
 from tinynet._tensor import apply
 from tinynet.nn import functional as F
@@ -747,6 +747,31 @@ def the_rest() -> None:
         errors.DataError,
     )
     assert failed
+
+
+def studying() -> None:
+    global a, f
+    x, y = np.ones((6, 4), np.float32), np.arange(6) % 3
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    for a in (
+        experiments.scores(model, x, chunk=4),
+        experiments.confusion_matrix(y, [0] * 6, 3),
+        experiments.confident_mistakes(np.eye(6, 3), y, 2),
+        experiments.smoothed([1.0, 2.0, 3.0], 2),
+    ):
+        assert a.size
+    loader = data.DataLoader(data.TensorDataset(x, y), 3)
+    trainer = experiments.Trainer(
+        model,
+        optim.SGD(model.parameters(), 0.1),
+        nn.CrossEntropyLoss(),
+        loader,
+        lambda: 0.5,
+        settings={"lr": 0.1, "name": None},
+    )
+    trainer.train(1)
+    epoch: experiments.Epoch = trainer.epochs[0]
+    f = epoch.loss + epoch.test_accuracy + trainer.losses[0] + trainer.rates[0]
 
 
 if TYPE_CHECKING:  # what the checker must refuse: an ignore that is not needed is an error in strict mode
