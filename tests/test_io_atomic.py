@@ -124,6 +124,17 @@ def test_permissions(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o604
 
 
+def test_permissions_do_not_depend_on_the_writer(tmp_path: Path) -> None:
+    umask = os.umask(0o027)
+    try:
+        with atomic_path(tmp_path / "new") as temporary:
+            (tmp_path / "private").touch(0o600)
+            (tmp_path / "private").replace(temporary)
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+
+
 def test_symbolic_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "real").write_text("old")

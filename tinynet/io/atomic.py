@@ -71,7 +71,9 @@ def atomic_path(path: str | os.PathLike[str], *, operation: str = "atomic_path")
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # 0o666: the umask decides
         with suppress(FileNotFoundError):
             os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+        mode = stat.S_IMODE(os.stat(temporary).st_mode)
         yield temporary
+        os.chmod(temporary, mode)  # writers may have put a private file in its place
         _fsync(temporary, os.O_RDWR)
         os.replace(temporary, target)
     except BaseException:  # KeyboardInterrupt and GeneratorExit too
