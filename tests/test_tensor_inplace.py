@@ -395,3 +395,68 @@ def test_parts_of_one_memory_are_copied_as_they_were(to, of):
     z[None, to] = z[of][None]
     for result in (x, y, z):
         np.testing.assert_array_equal(result.numpy(), expected)
+
+
+@pytest.mark.parametrize("name", ["relu_", "sigmoid_", "tanh_"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_function_with_a_gradient_by_its_output_writes_over_its_input(name, dtype):
+    """Recorded, without a copy of the operand or of the result; what was saved is the new value."""
+    data = np.random.default_rng(0).normal(size=10000).astype(dtype)
+
+    def gradient(call: Any) -> Any:
+        w = tn.tensor(data, requires_grad=True)
+        y = call(w * 2)
+        (y * y).sum().backward()
+        return w.grad.numpy()
+
+    expected = gradient(lambda h: getattr(h, name.rstrip("_"))())
+    np.testing.assert_array_equal(gradient(lambda h: getattr(h, name)()), expected)
+
+    h = tn.tensor(data, requires_grad=True) * 2
+    seen: list[Any] = []
+    h.register_hook(lambda g: seen.append("before"))
+    memory, version = h.detach(), h._version
+    h.retain_grad()
+    before = tn.memory_stats()["in_use"]
+    tn.reset_peak()
+    assert getattr(h, name)() is h
+    assert tn.memory_stats()["peak"] - before < data.nbytes
+    assert h._version == version + 1
+    assert np.shares_memory(memory.numpy(), h.detach().numpy())
+    assert h.grad_fn.name == name.rstrip("_")
+    h.sum().backward()
+    assert h.grad.tolist() == [1] * 10000
+    assert seen == ["before"]
+
+
+def test_what_a_function_in_place_has_saved_is_watched():
+    h = tn.tensor([0.5, -1.0], requires_grad=True) * 2
+    h.relu_()
+    h.mul_(2.0)
+    with pytest.raises(GraphError, match="relu needs a value of shape"):
+        h.sum().backward()
+    h = tn.tensor([0.5, -1.0], requires_grad=True) * 2
+    kept = h[:1]
+    with pytest.raises(NotImplementedError, match="of which there are views"):
+        h.relu_()
+    assert h.tolist() == [1, -2]
+    assert kept.tolist() == [1]
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_convolution_normalisation_relu_chain(inplace):
+    def block(channels: int, features: int) -> list[tn.nn.Module]:
+        layers = tn.nn.Conv2d(channels, features, 3, padding=1), tn.nn.BatchNorm2d(features)
+        return [*layers, tn.nn.ReLU(inplace=inplace)]
+
+    tn.manual_seed(0)
+    model = tn.nn.Sequential(*block(3, 8), *block(8, 8))
+    x = tn.randn(4, 3, 16, 16)
+    model(x).square().sum().backward()
+    found = [p.grad.tolist() for p in model.parameters()]
+    model.zero_grad()
+    for layer in model:
+        if isinstance(layer, tn.nn.ReLU):
+            layer.inplace = not inplace
+    model(x).square().sum().backward()
+    assert found == [p.grad.tolist() for p in model.parameters()]

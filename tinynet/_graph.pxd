@@ -9,6 +9,7 @@ cdef class Op:
     cdef readonly tuple needs                   # per input: is its gradient wanted?
     cdef readonly tuple saved                   # arrays (or None) that backward reads
     cdef uint64_t[MAX_SAVED] versions           # of their blocks when they were saved
+    cdef bint by_output                         # backward reads the output alone, which may be written over the input
     cdef object forward(self, tuple inputs, ndarray out)
     cdef tuple backward(self, object gy, tuple needs, tuple into)
     cdef int save(self, tuple arrays) except -1

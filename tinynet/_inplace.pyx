@@ -3,13 +3,14 @@
 What may be written, and what becomes of the graph, stands in _variable.pyx (`check_write`, `write`, `fill`, `old`).
 """
 
-from numpy cimport import_array
+from numpy cimport import_array, ndarray
 
 from tinynet._grad_mode cimport is_grad_enabled
 from tinynet._graph cimport Op
 from tinynet._history cimport History
 from tinynet._operands cimport accepted, binary, times
 from tinynet._variable cimport Variable, run, values
+from tinynet.ops.memory cimport block_of
 
 import numpy as np
 
@@ -31,9 +32,15 @@ cdef object in_place(Variable t, str op, type kind, object other):
 
 
 cdef object map_in_place(Variable t, str name, Op op):
-    """t = op(t) in t's memory."""
+    """t = op(t) in t's memory.  Recorded, that is done directly only if the op does not save what would be overwritten."""
     t.check_write(name)
-    return t.write(name, run(op, (t.old(None),), None if t.node is not None and is_grad_enabled() else values(t)))
+    t.check_views(name, t.node)
+    cdef bint directly = op.by_output or t.node is None or not is_grad_enabled()
+    cdef ndarray a = values(t)
+    cdef object result = t.write(name, run(op, (t if directly else t.old(None),), a if directly else None))
+    if op.saved is not None and op.saved[0] is a:
+        op.versions[0] = block_of(a).version             # what it saved is the new value
+    return result
 
 
 cdef class InPlace(History):
@@ -225,6 +232,10 @@ cdef class InPlace(History):
     def _become(self, op, result not None):
         """Take over the values of `result` and its place in the graph; nobody else may hold it.  `op` is who asks."""
         return self.write(op, result)
+
+    def _map_(self, Op op not None):
+        """self = op(self)"""
+        return map_in_place(self, op.name, op)
 
     def uniform_(self, a=0.0, b=1.0, generator=None):
         """Fill with numbers drawn uniformly from [a, b)."""

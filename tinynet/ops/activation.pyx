@@ -118,7 +118,7 @@ cdef double finite(str op, str argument, object value) except? -1.0:
 
 
 cdef class Activation(Op):
-    """y = f(x), gx = gy f'(x) written through y, or through x where `by_input`.  Saves that one array.
+    """y = f(x), gx = gy f'(x) written through y where `by_output`, else through x.  Saves that one array.
 
     A subclass gives its two kernels (those with parameters as `forward_p_f32`, `backward_p_f32`) and its two float64 lines.
     """
@@ -130,12 +130,11 @@ cdef class Activation(Op):
     cdef map1_p_t forward_p_f32
     cdef map2_p_t backward_p_f32
     cdef double[2] p                     # the parameters
-    cdef bint by_input                   # the derivative is written through x
     cdef int cost                        # of an element of the forward, in units of `team`
     cdef int backward_cost
 
     def __cinit__(self, *args):
-        self.backward_cost = 10
+        self.by_output, self.backward_cost = True, 10
 
     cdef object forward_f64(self, ndarray x):
         raise NotImplementedError
@@ -159,7 +158,7 @@ cdef class Activation(Op):
         else:
             with quiet():
                 (<object>y)[...] = self.forward_f64(x)
-        self.save((x if self.by_input else y,))
+        self.save((y if self.by_output else x,))
         return y
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
@@ -221,7 +220,7 @@ cdef class LeakyReLU(Activation):
     def __init__(self, negative_slope):
         self.forward_p_f32, self.backward_p_f32, self.cost = K.leaky_relu_forward_f32, K.leaky_relu_backward_f32, 8
         self.p[0] = finite("leaky_relu", "negative_slope", negative_slope)
-        self.by_input = self.p[0] < 0.0
+        self.by_output = self.p[0] >= 0.0
 
     @property
     def name(self):
@@ -240,7 +239,7 @@ cdef class ELU(Activation):
 
     def __init__(self, alpha):
         self.forward_p_f32, self.backward_p_f32, self.cost = K.elu_forward_f32, K.elu_backward_f32, 30
-        self.by_input, self.backward_cost = True, 30
+        self.by_output, self.backward_cost = False, 30
         self.p[0] = finite("elu", "alpha", alpha)
         if self.p[0] < 0.0:
             raise ArgumentError(f"elu: alpha must be at least 0; got {alpha!r}")
@@ -283,7 +282,7 @@ cdef class Softplus(Activation):
     def __init__(self, beta, threshold):
         self.forward_p_f32, self.backward_p_f32, self.cost = K.softplus_forward_f32, K.softplus_backward_f32, 40
         self.p[0], self.p[1] = finite("softplus", "beta", beta), finite("softplus", "threshold", threshold)
-        self.by_input, self.backward_cost = True, 30
+        self.by_output, self.backward_cost = False, 30
         if self.p[0] == 0.0:
             raise ArgumentError(f"softplus: beta must not be 0; got {beta!r}")
 
@@ -315,7 +314,7 @@ cdef class SiLU(Activation):
 
     def __cinit__(self):
         self.forward_f32, self.backward_f32, self.cost = K.silu_forward_f32, K.silu_backward_f32, 30
-        self.by_input, self.backward_cost = True, 40
+        self.by_output, self.backward_cost = False, 40
 
     cdef object forward_f64(self, ndarray x):
         return x / (1.0 + np.exp(-x))
@@ -330,7 +329,7 @@ cdef class GELU(Activation):
 
     def __cinit__(self):
         self.forward_f32, self.backward_f32, self.cost = K.gelu_forward_f32, K.gelu_backward_f32, 60
-        self.by_input, self.backward_cost = True, 60
+        self.by_output, self.backward_cost = False, 60
 
     cdef object forward_f64(self, ndarray x):
         return x * normal_distribution(x)
@@ -350,7 +349,7 @@ cdef class GELUTanh(Activation):
 
     def __cinit__(self):
         self.forward_f32, self.backward_f32, self.cost = K.gelu_tanh_forward_f32, K.gelu_tanh_backward_f32, 40
-        self.by_input, self.backward_cost = True, 50
+        self.by_output, self.backward_cost = False, 50
 
     @property
     def name(self):

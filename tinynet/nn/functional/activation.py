@@ -23,12 +23,11 @@ from tinynet.ops.softmax import LogSoftmax
 from tinynet.ops.softmax_output import Softmax
 
 
-def _run(op: Op, input: Tensor, inplace: bool, saves_input: bool = False) -> Tensor:
+def _run(op: Op, input: Tensor, inplace: bool) -> Tensor:
     """The op on `input`; with `inplace` over the input, unless an operation has saved that."""
     if not inplace or not isinstance(input, Tensor) or input._is_saved:
         return apply(op, input)
-    source = input.clone() if saves_input and input.requires_grad else input
-    return input._become(op.name, apply(op, source))
+    return input._map_(op)
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -70,9 +69,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tn.nn.functional.relu(tn.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    if inplace and isinstance(input, Tensor) and not input._is_saved:
-        return input.relu_()
-    return apply(ReLU(), input)
+    return _run(ReLU(), input, inplace)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -101,7 +98,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     >>> tn.nn.functional.leaky_relu(tn.tensor([-1.0, 2.0]), 0.5)
     tensor([-0.5,  2. ])
     """
-    return _run(LeakyReLU(negative_slope), input, inplace, saves_input=negative_slope < 0)
+    return _run(LeakyReLU(negative_slope), input, inplace)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -130,7 +127,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> tn.nn.functional.elu(tn.tensor([-100.0, 2.0]))
     tensor([-1.,  2.])
     """
-    return _run(ELU(alpha), input, inplace, saves_input=True)
+    return _run(ELU(alpha), input, inplace)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -180,7 +177,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tn.nn.functional.silu(tn.tensor([0.0, 100.0]))
     tensor([  0., 100.])
     """
-    return _run(SiLU(), input, inplace, saves_input=True)
+    return _run(SiLU(), input, inplace)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
