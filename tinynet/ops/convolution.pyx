@@ -39,6 +39,8 @@ cdef object LARGEST = 2**31 - 1          # an extent, and what options may be: p
 
 def extents(str op, str argument, object value, int axes, int minimum):
     """An option as one int per axis: an int stands for all axes."""
+    if type(value) is int and minimum <= value <= LARGEST:
+        return (value,) * axes
     cdef object listed = value if isinstance(value, (tuple, list)) else (value,)
     if len(listed) == 1:
         listed = (listed[0],) * axes

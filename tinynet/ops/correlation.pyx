@@ -157,8 +157,13 @@ cdef int correlate(float* y, const float* x, const float* bias, Tiles* t) except
     cdef ndarray panel_array = new_array(1, &size, NPY_FLOAT)
     cdef float* packed = <float*>PyArray_DATA(panel_array)
     threads = team(size, t.groups * t.panels)
-    for i in prange(t.groups * t.panels, nogil=True, schedule="static", num_threads=threads, use_threads_if=threads > 1):
-        pack_piece(packed, t, i)
+    if threads == 1:
+        with nogil:
+            for i in range(t.groups * t.panels):
+                pack_piece(packed, t, i)
+    else:
+        for i in prange(t.groups * t.panels, nogil=True, schedule="static", num_threads=threads):
+            pack_piece(packed, t, i)
     pieces = (t.over.outputs + t.tile - 1) // t.tile * t.groups
     threads = team(<double>t.over.outputs * t.features * t.depth * t.groups, pieces)
     own = up(t.tile * (t.part + (0 if t.dense else t.features)), 16)
