@@ -183,3 +183,44 @@ def test_lenet():
 
     torch.manual_seed(4)
     assert_equal_steps(models.lenet(dtype=np.float64), reference.lenet(), *batch(5, 1, 28, 10, np.float64))
+
+
+@pytest.mark.parametrize("name", ["bn_inception_small", "resnet20"])
+def test_training_is_the_same(name):
+    """The recipe of examples/cifar10.py from equal weights on equal batches: losses agree step by step.
+
+    In float64, since a difference in the last bit doubles every step or two while the rate is high.
+    """
+    import parity_models as reference
+    import torch
+
+    torch.manual_seed(5)
+    if name == "resnet20":
+        ours, theirs = models.resnet(20, dtype=np.float64), reference.resnet(20)
+    else:
+        ours, theirs = models.bn_inception_small(10, dtype=np.float64), reference.bn_inception_small(10)
+    theirs = theirs.double()
+    copy_weights(theirs, ours)
+    rate, momentum, decay, steps = 0.1, 0.9, 5e-4, 10
+    optimizers = (
+        tn.optim.SGD(ours.parameters(), rate, momentum, weight_decay=decay),
+        torch.optim.SGD(theirs.parameters(), rate, momentum, weight_decay=decay),
+    )
+    schedules = (
+        tn.optim.lr_scheduler.CosineAnnealingLR(optimizers[0], steps),
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimizers[1], steps),
+    )
+    losses = []
+    for step in range(steps):
+        x, labels = batch(6, 3, 32, 10, np.float64, seed=step)
+        for library, model, optimizer, schedule in zip(
+            (tn, torch), (ours, theirs), optimizers, schedules, strict=True
+        ):
+            loss = library.nn.CrossEntropyLoss()(model(library.tensor(x)), library.tensor(labels))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+    np.testing.assert_allclose(losses[0::2], losses[1::2], rtol=1e-8)
+    assert max(losses) > 1.5 * min(losses)  # the networks move
