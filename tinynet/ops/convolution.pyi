@@ -7,7 +7,6 @@ from tinynet._graph import Op
 @disjoint_base
 class Windows(Op): ...
 
-@disjoint_base
 class Convolution(Windows):
     def __init__(self, axes: int, stride: Any, padding: Any, dilation: Any, groups: Any) -> None: ...
 

@@ -23,7 +23,6 @@ class MaxPool(Pool):
         with_indices: bool = False,
     ) -> None: ...
 
-@disjoint_base
 class AdaptiveMaxPool(MaxPool):
     def __init__(
         self, axes: int, output_size: int | Sequence[int | None] | None, with_indices: bool = False
@@ -42,6 +41,5 @@ class AvgPool(Pool):
         divisor_override: int | None = None,
     ) -> None: ...
 
-@disjoint_base
 class AdaptiveAvgPool(AvgPool):
     def __init__(self, axes: int, output_size: int | Sequence[int | None] | None) -> None: ...

@@ -1,7 +1,13 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import final
 
+from typing_extensions import disjoint_base
+
+@final
+@disjoint_base
 class Windows: ...
 
+def kept(function: Callable[..., Windows]) -> Callable[..., Windows]: ...
 def extents(
     owner: str, name: str, value: int | Sequence[int], axes: int, minimum: int
 ) -> tuple[int, ...]: ...
