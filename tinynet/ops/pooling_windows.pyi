@@ -1,10 +1,7 @@
 from collections.abc import Callable, Sequence
 from typing import final
 
-from typing_extensions import disjoint_base
-
 @final
-@disjoint_base
 class Windows: ...
 
 def kept(function: Callable[..., Windows]) -> Callable[..., Windows]: ...
