@@ -50,18 +50,18 @@ def make(seed: int = 1, stop_at: tuple[int, int] | None = None, **settings: Any)
     )
 
 
-def same(first: Any, second: Any, path: str = "checkpoint") -> None:
+def assert_same(first: Any, second: Any, path: str = "checkpoint") -> None:
     """Compare two trees of checkpoints bit by bit, but for what the clock says."""
     assert type(first) is type(second), path
     if isinstance(first, dict):
         assert first.keys() == second.keys(), path
         for key in first:
             if key != "clock":
-                same(first[key], second[key], f"{path}.{key}")
+                assert_same(first[key], second[key], f"{path}.{key}")
     elif isinstance(first, (list, tuple)):
         assert len(first) == len(second), path
         for i, (a, b) in enumerate(zip(first, second, strict=True)):
-            same(a, b, f"{path}[{i}]")
+            assert_same(a, b, f"{path}[{i}]")
     elif isinstance(first, (np.ndarray, tn.Tensor)):
         a, b = np.asarray(first), np.asarray(second)
         assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()), path
@@ -87,7 +87,7 @@ class TestTrainer:
         again.resume(file)
         assert again.saved == len(again.epochs) == stop
         again.train(4, checkpoint=file)
-        same(tn.load(file), whole)
+        assert_same(tn.load(file), whole)
 
     @pytest.mark.parametrize("place", [(1, 1), (1, 3), (2, 5)])
     def test_interrupted_in_the_middle_of_an_epoch(self, tmp_path, whole, place):
@@ -100,7 +100,7 @@ class TestTrainer:
         again.resume(file)
         assert again.saved == place[0]
         again.train(4, checkpoint=file)
-        same(tn.load(file), whole)
+        assert_same(tn.load(file), whole)
 
     def test_same_weights_as_a_loop_written_out(self, whole):
         plain = make()
@@ -116,7 +116,7 @@ class TestTrainer:
                 plain.scheduler.step()
                 losses.append(loss.item())
                 right.append(int((scores.argmax(1) == y).sum()))
-        same(plain.model.state_dict(), whole["model"])
+        assert_same(plain.model.state_dict(), whole["model"])
         np.testing.assert_array_equal(whole["losses"], losses)
         np.testing.assert_array_equal(whole["rates"], rates)
         np.testing.assert_allclose(whole["epochs"]["accuracy"], np.reshape(right, (4, 5)).sum(1) / 23)
@@ -127,7 +127,7 @@ class TestTrainer:
         again = make()
         again.resume(tmp_path / "whole.safetensors")
         again.train(4)
-        same(again.state_dict(), whole)
+        assert_same(again.state_dict(), whole)
 
     def test_reports(self, capfd):
         trainer = make()
@@ -158,7 +158,7 @@ class TestTrainer:
         before = trainer.state_dict()
         with pytest.raises(ArgumentError, match=message):
             trainer.resume(tmp_path / "whole.safetensors")
-        same(trainer.state_dict(), before)
+        assert_same(trainer.state_dict(), before)
 
     def test_setting_that_is_gone_is_refused(self, tmp_path, whole):
         trainer = make()
@@ -266,7 +266,7 @@ class TestImageStudy:
         trainers = [make_trainer(images, settings, workers=workers) for workers in (0, 2)]
         for trainer in trainers:
             trainer.train(2)
-        same(trainers[0].state_dict(), trainers[1].state_dict())
+        assert_same(trainers[0].state_dict(), trainers[1].state_dict())
 
     def test_other_data_set_is_refused(self):
         images, _ = digits()
