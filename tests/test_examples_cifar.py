@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_examples import EXAMPLES, environment, png_size
-from test_examples_trainer import same
+from test_examples_trainer import assert_same
 
 import tinynet as tn
 from tinynet.experiments.image_study import Images, Settings, make_trainer
@@ -180,7 +180,7 @@ class TestInterrupt:
         settings = Settings.recipe("digits", "mnist_mlp", limit=200, epochs=30, batch_size=2)
         whole = make_trainer(Images.of(training, test, settings), settings)
         whole.train(30)
-        same(tn.load(file), whole.state_dict())
+        assert_same(tn.load(file), whole.state_dict())
 
 
 class TestOptions:
