@@ -107,7 +107,7 @@ ERRORS: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ("output_padding_negative", lambda: F.conv_transpose2d(X, T, output_padding=-1), ArgumentError,
      "conv_transpose2d: output_padding must be an int >= 0 or 2 of them; got -1"),
     ("huge_padding", lambda: F.conv2d(X, W, padding=2**31), ArgumentError,
-     "conv2d: padding must be an int >= 0 or 2 of them below 2^31; got 2147483648"),
+     "conv2d: padding must be an int >= 0 or 2 of them, below 2^31; got 2147483648"),
     ("huge_extent", lambda: F.conv2d(X, W, padding=2**31 - 1), ShapeError,
      "conv2d: the output must have extents below 2^31; got 4294967324"),
     ("huge_extent_transposed", lambda: F.conv_transpose2d(X, T, stride=2**31 - 1), ShapeError,

@@ -27,6 +27,30 @@ def integer(owner: str, name: str, value: Any, minimum: int | None = None) -> in
     return number
 
 
+LARGEST = 2**31 - 1  # an extent, and what options of windows may be: products of two fit into 64 bits
+
+
+def extents(owner: str, name: str, value: Any, axes: int, minimum: int) -> tuple[int, ...]:
+    """An int of at least `minimum` and below 2^31, or one per axis, as a tuple: one stands for all axes."""
+    if type(value) is int and minimum <= value <= LARGEST:
+        return (value,) * axes
+    listed = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    expected = "a positive int" if minimum == 1 else f"an int >= {minimum}"
+    if axes > 1:
+        expected += f" or {axes} of them"
+    if len(listed) not in (1, axes):
+        raise ArgumentError(f"{owner}: {name} must be {expected}; got {value!r}")
+    for each in listed:
+        if isinstance(each, (bool, np.bool_)) or not hasattr(each, "__index__"):
+            raise DTypeError(f"{owner}: {name} must be {expected}; got {value!r}")
+        if operator.index(each) < minimum:
+            raise ArgumentError(f"{owner}: {name} must be {expected}; got {value!r}")
+        if operator.index(each) > LARGEST:
+            raise ArgumentError(f"{owner}: {name} must be {expected}, below 2^31; got {value!r}")
+    sizes = tuple([operator.index(each) for each in listed])
+    return sizes if len(sizes) == axes else sizes * axes
+
+
 def real(
     owner: str,
     name: str,

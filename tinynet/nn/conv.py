@@ -17,7 +17,6 @@ from tinynet.nn import functional as F
 from tinynet.nn import init
 from tinynet.nn.module import Module
 from tinynet.nn.parameter import Parameter
-from tinynet.ops.convolution import extents
 
 Sizes = int | tuple[int, ...]
 
@@ -50,16 +49,16 @@ class _Convolution(Module):
         _check.refuse(name, device=(device, _check.CPU), padding_mode=(padding_mode, ("zeros",)))
         self.in_channels = _check.integer(name, "in_channels", in_channels, 1)
         self.out_channels = _check.integer(name, "out_channels", out_channels, 1)
-        self.kernel_size = extents(name, "kernel_size", kernel_size, axes, 1)
-        self.stride = extents(name, "stride", stride, axes, 1)
-        self.dilation = extents(name, "dilation", dilation, axes, 1)
+        self.kernel_size = _check.extents(name, "kernel_size", kernel_size, axes, 1)
+        self.stride = _check.extents(name, "stride", stride, axes, 1)
+        self.dilation = _check.extents(name, "dilation", dilation, axes, 1)
         self.groups = _check.integer(name, "groups", groups, 1)
         if isinstance(padding, str):
             self.padding = _check.choice(name, "padding", padding, ("same", "valid"))
             if padding == "same" and self.stride != (1,) * axes:
                 raise ArgumentError(f"{name}: stride must be 1 for padding='same'; got {stride!r}")
         else:
-            self.padding = extents(name, "padding", padding, axes, 0)
+            self.padding = _check.extents(name, "padding", padding, axes, 0)
         self.padding_mode = padding_mode
         for argument, channels in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
             if channels % self.groups:
@@ -257,7 +256,7 @@ class _ConvTranspose(_Convolution):
         name = type(self).__name__
         if isinstance(padding, str):
             raise DTypeError(f"{name}: padding must be an int >= 0 or {self._axes} of them; got {padding!r}")
-        self.output_padding = extents(name, "output_padding", output_padding, self._axes, 0)
+        self.output_padding = _check.extents(name, "output_padding", output_padding, self._axes, 0)
         self._set_up(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
             device, dtype,
@@ -269,7 +268,7 @@ class _ConvTranspose(_Convolution):
         if output_size is None or not isinstance(input, Tensor) or input.ndim <= axes:
             return self.output_padding  # the op says what is wrong with such an input
         sizes = output_size if isinstance(output_size, int) else tuple(output_size)[-axes:]
-        wanted = extents(name, "output_size", sizes, axes, 1)
+        wanted = _check.extents(name, "output_size", sizes, axes, 1)
         extra = []
         for d in range(axes):
             least = (input.shape[d - axes] - 1) * self.stride[d] - 2 * self.padding[d]

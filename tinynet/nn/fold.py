@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from tinynet import _check
 from tinynet._tensor import Tensor
 from tinynet.nn import functional as F
 from tinynet.nn.functional.fold import Pair
 from tinynet.nn.module import Module
-from tinynet.ops.unfold import pair
 
 
 class Unfold(Module):
@@ -37,10 +37,10 @@ class Unfold(Module):
 
     def __init__(self, kernel_size: Pair, dilation: Pair = 1, padding: Pair = 0, stride: Pair = 1) -> None:
         super().__init__()
-        pair("Unfold", "kernel_size", kernel_size, 1)
-        pair("Unfold", "dilation", dilation, 1)
-        pair("Unfold", "padding", padding, 0)
-        pair("Unfold", "stride", stride, 1)
+        _check.extents("Unfold", "kernel_size", kernel_size, 2, 1)
+        _check.extents("Unfold", "dilation", dilation, 2, 1)
+        _check.extents("Unfold", "padding", padding, 2, 0)
+        _check.extents("Unfold", "stride", stride, 2, 1)
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
     def forward(self, input: Tensor) -> Tensor:
@@ -83,11 +83,11 @@ class Fold(Module):
         stride: Pair = 1,
     ) -> None:
         super().__init__()
-        pair("Fold", "output_size", output_size, 1)
-        pair("Fold", "kernel_size", kernel_size, 1)
-        pair("Fold", "dilation", dilation, 1)
-        pair("Fold", "padding", padding, 0)
-        pair("Fold", "stride", stride, 1)
+        _check.extents("Fold", "output_size", output_size, 2, 1)
+        _check.extents("Fold", "kernel_size", kernel_size, 2, 1)
+        _check.extents("Fold", "dilation", dilation, 2, 1)
+        _check.extents("Fold", "padding", padding, 2, 0)
+        _check.extents("Fold", "stride", stride, 2, 1)
         self.output_size, self.kernel_size = output_size, kernel_size
         self.dilation, self.padding, self.stride = dilation, padding, stride
 

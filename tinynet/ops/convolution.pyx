@@ -30,32 +30,9 @@ from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 from tinynet.ops.windows cimport Shape
 
 from tinynet import _check
-from tinynet.errors import ArgumentError, DTypeError, ShapeError
+from tinynet.errors import ArgumentError, ShapeError
 
 import_array()
-
-cdef object LARGEST = 2**31 - 1          # an extent, and what options may be: products of two fit into 64 bits
-
-
-def extents(str op, str argument, object value, int axes, int minimum):
-    """An option as one int per axis: an int stands for all axes."""
-    if type(value) is int and minimum <= value <= LARGEST:
-        return (value,) * axes
-    cdef object listed = value if isinstance(value, (tuple, list)) else (value,)
-    if len(listed) == 1:
-        listed = (listed[0],) * axes
-    expected = f"an int >= {minimum}" if minimum != 1 else "a positive int"
-    if axes > 1:
-        expected += f" or {axes} of them"
-    if len(listed) != axes:
-        raise ArgumentError(f"{op}: {argument} must be {expected}; got {value!r}")
-    for each in listed:
-        if isinstance(each, bool) or not hasattr(each, "__index__"):
-            raise DTypeError(f"{op}: {argument} must be {expected}; got {value!r}")
-        if each.__index__() < minimum or each.__index__() > LARGEST:
-            raise ArgumentError(f"{op}: {argument} must be {expected}{' below 2^31' if each > 0 else ''}; got {value!r}")
-    return tuple([each.__index__() for each in listed])
-
 
 cdef void column_piece(double* part, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld, Py_ssize_t step,
                        Py_ssize_t i) noexcept nogil:
@@ -97,7 +74,7 @@ cdef ndarray channel_sums(ndarray x):
 
 cdef object extent(str op, object size):
     """An extent of an output, which must be a possible one."""
-    if size > LARGEST:
+    if size > _check.LARGEST:
         raise ShapeError(f"{op}: the output must have extents below 2^31; got {size}")
     return size
 
@@ -121,8 +98,8 @@ cdef class Windows(Op):
     cdef bint single, has_bias           # single: a batch of one without its axis
 
     cdef int options(self, object stride, object dilation, object groups) except -1:
-        self.stride = extents(self.name, "stride", stride, self.axes, 1)
-        self.dilation = extents(self.name, "dilation", dilation, self.axes, 1)
+        self.stride = _check.extents(self.name, "stride", stride, self.axes, 1)
+        self.dilation = _check.extents(self.name, "dilation", dilation, self.axes, 1)
         self.groups = _check.integer(self.name, "groups", groups, 1)
         return 0
 
@@ -272,7 +249,7 @@ cdef class Convolution(Windows):
             if padding == "same" and self.stride != (1,) * axes:
                 raise ArgumentError(f"{self.name}: stride must be 1 for padding='same'; got {stride!r}")
         else:
-            self.padding = extents(self.name, "padding", padding, axes, 0)
+            self.padding = _check.extents(self.name, "padding", padding, axes, 0)
 
     @property
     def name(self):
@@ -308,8 +285,8 @@ cdef class TransposedConvolution(Windows):
     def __init__(self, int axes, stride, padding, output_padding, groups, dilation):
         self.axes, self.transposed = axes, True
         self.options(stride, dilation, groups)
-        self.padding = extents(self.name, "padding", padding, axes, 0)
-        self.output_padding = extents(self.name, "output_padding", output_padding, axes, 0)
+        self.padding = _check.extents(self.name, "padding", padding, axes, 0)
+        self.output_padding = _check.extents(self.name, "output_padding", output_padding, axes, 0)
         for extra, step, gap in zip(self.output_padding, self.stride, self.dilation):
             if extra >= max(step, gap):
                 raise ArgumentError(f"{self.name}: output_padding must be smaller than stride or dilation, {stride!r} and "

@@ -5,9 +5,6 @@ from typing import final
 class Windows: ...
 
 def kept(function: Callable[..., Windows]) -> Callable[..., Windows]: ...
-def extents(
-    owner: str, name: str, value: int | Sequence[int], axes: int, minimum: int
-) -> tuple[int, ...]: ...
 def window_options(
     owner: str,
     axes: int,

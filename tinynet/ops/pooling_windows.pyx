@@ -23,27 +23,14 @@ cdef enum:
 
 # ---- arguments --------------------------------------------------------------------------------------------------------
 
-def extents(owner, name, value, axes, minimum):
-    """An int, or a sequence of one or of `axes` of them, as a tuple of `axes` ints in [minimum, 2^31)."""
-    if type(value) is int and minimum <= value <= LARGEST:
-        return (value,) * axes
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    if len(values) not in (1, axes):
-        raise ArgumentError(f"{owner}: {name} must be an int or {axes} of them; got {value!r}")
-    numbers = tuple([_check.integer(owner, name, v, minimum) for v in values])
-    if max(numbers) > LARGEST:
-        raise ArgumentError(f"{owner}: {name} must be at most {LARGEST}; got {value!r}")
-    return numbers if len(numbers) == axes else numbers * axes
-
-
 def window_options(owner, axes, kernel_size, stride, padding, dilation=1):
     """kernel_size, stride (None: kernel_size), padding and dilation as tuples of `axes` ints; raises where they do not fit."""
-    kernel = extents(owner, "kernel_size", kernel_size, axes, 1)
-    steps = kernel if stride is None else extents(owner, "stride", stride, axes, 1)
-    pads = extents(owner, "padding", padding, axes, 0)
+    kernel = _check.extents(owner, "kernel_size", kernel_size, axes, 1)
+    steps = kernel if stride is None else _check.extents(owner, "stride", stride, axes, 1)
+    pads = _check.extents(owner, "padding", padding, axes, 0)
     if any([2 * p > k for p, k in zip(pads, kernel)]):
         raise ArgumentError(f"{owner}: padding must be at most half of kernel_size {kernel_size!r}; got {padding!r}")
-    return kernel, steps, pads, extents(owner, "dilation", dilation, axes, 1)
+    return kernel, steps, pads, _check.extents(owner, "dilation", dilation, axes, 1)
 
 
 def checked_divisor(owner, divisor_override):
@@ -61,7 +48,7 @@ def output_extents(owner, axes, output_size):
     values = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,)
     if len(values) not in (1, axes):
         raise ArgumentError(f"{owner}: output_size must be an int or {axes} of them; got {output_size!r}")
-    numbers = tuple([None if v is None else extents(owner, "output_size", v, 1, 1)[0] for v in values])
+    numbers = tuple([None if v is None else _check.extents(owner, "output_size", v, 1, 1)[0] for v in values])
     return numbers if len(numbers) == axes else numbers * axes
 
 

@@ -6,8 +6,6 @@ from tinynet._graph import Op
 
 _Pair: TypeAlias = int | tuple[int, int]
 
-def pair(op: str, name: str, value: _Pair, least: int) -> tuple[int, int]: ...
-
 @disjoint_base
 class Windows(Op):
     def __init__(self, kernel_size: _Pair, dilation: _Pair, padding: _Pair, stride: _Pair) -> None: ...

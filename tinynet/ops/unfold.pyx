@@ -24,15 +24,6 @@ from tinynet.errors import ShapeError
 import_array()
 
 
-def pair(op, name, value, least):
-    """A size of two axes as a tuple of two integers of at least `least`: one integer stands for both."""
-    if not isinstance(value, (tuple, list)):
-        value = (value, value)
-    elif len(value) != 2:
-        raise ShapeError(f"{op}: {name} must be an int or two ints; got {value!r}")
-    return _check.integer(op, name, value[0], least), _check.integer(op, name, value[1], least)
-
-
 cdef class Windows(Op):
     """What `Unfold` and `Fold` share: the geometry of the windows, and both directions on arrays of 4 and 3 axes."""
 
@@ -46,10 +37,10 @@ cdef class Windows(Op):
     arguments = ("input",)
 
     def __init__(self, kernel_size, dilation, padding, stride):
-        self.kernel = pair(self.name, "kernel_size", kernel_size, 1)
-        self.dilation = pair(self.name, "dilation", dilation, 1)
-        self.padding = pair(self.name, "padding", padding, 0)
-        self.stride = pair(self.name, "stride", stride, 1)
+        self.kernel = _check.extents(self.name, "kernel_size", kernel_size, 2, 1)
+        self.dilation = _check.extents(self.name, "dilation", dilation, 2, 1)
+        self.padding = _check.extents(self.name, "padding", padding, 2, 0)
+        self.stride = _check.extents(self.name, "stride", stride, 2, 1)
 
     cdef tuple windows(self):
         """(P, Q), the number of windows along each axis."""
@@ -122,7 +113,7 @@ cdef class Fold(Windows):
 
     def __init__(self, output_size, kernel_size, dilation, padding, stride):
         Windows.__init__(self, kernel_size, dilation, padding, stride)
-        self.size = pair("fold", "output_size", output_size, 1)
+        self.size = _check.extents("fold", "output_size", output_size, 2, 1)
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = inputs[0]
