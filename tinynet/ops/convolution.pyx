@@ -20,11 +20,11 @@ from numpy cimport (
 
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, check_same_dtype, shape_of
-from tinynet.ops.correlation cimport product_data, product_forward, product_weights
+from tinynet.ops.correlation cimport adds_data, product_data, product_forward, product_weights
 from tinynet.ops.correlation_double cimport data_f64, forward_f64, weights_f64
 from tinynet.ops.depthwise cimport depthwise_data, depthwise_forward, depthwise_weights, takes_depthwise
 from tinynet.ops.kernels cimport K, TN_ROW_BLOCK
-from tinynet.ops.layout cimport Map, new_nhwc, nhwc
+from tinynet.ops.layout cimport Map, is_nhwc, new_nhwc, nhwc
 from tinynet.ops.memory cimport contiguous, new_array
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 from tinynet.ops.windows cimport Shape
@@ -79,6 +79,14 @@ cdef object extent(str op, object size):
     return size
 
 
+cdef ndarray target(ndarray into, Py_ssize_t n, Py_ssize_t c, Py_ssize_t h, Py_ssize_t w, int dtype, Map* m):
+    """Where a result goes: the images `into`, or new ones if None; m describes them."""
+    if into is None:
+        return new_nhwc(n, c, h, w, dtype, m)
+    is_nhwc(into, m)
+    return into
+
+
 cdef class Windows(Op):
     """What both convolutions share.  Images (N, C, H, W) and outputs (N, K, rows, columns) are those of the convolution: its
     input and output, and the transposed one's output and input.
@@ -115,18 +123,22 @@ cdef class Windows(Op):
         self.measure(PyArray_DIMS(x)[2], PyArray_DIMS(x)[3])
         if PyArray_TYPE(x) == NPY_FLOAT:
             x = nhwc(x, &m)
-        y = self.spread(x, w, b) if self.transposed else self.gathered(x, w, b)
+        y = self.spread(x, w, b, None) if self.transposed else self.gathered(x, w, b, None)
         self.has_bias = b is not None
         self.save((x if self.needs[1] else None, w if self.needs[0] else None))
         return self.as_given(y)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
         cdef ndarray x = self.saved[0], w = self.saved[1], g = self.image(gy), gx = None, gw = None, gb = None
+        cdef ndarray part = None                                            # of gx, if it may be added to
         cdef Map m
         if PyArray_TYPE(g) == NPY_FLOAT:
             g = nhwc(g, &m)
         if needs[0]:
-            gx = self.as_given(self.gathered(g, w, None) if self.transposed else self.spread(g, w, None))
+            if into is not None and into[0] is not None and self.axes == 2 and not self.single and is_nhwc(into[0], &m):
+                part = into[0]
+            gx = self.gathered(g, w, None, part) if self.transposed else self.spread(g, w, None, part)
+            gx = self.as_given(gx)
         if needs[1]:
             gw = self.kernel(g, x) if self.transposed else self.kernel(x, g)
         if self.has_bias and needs[2]:
@@ -181,11 +193,12 @@ cdef class Windows(Op):
         z.gap_h, z.gap_w = self.dilation[0] if self.axes == 2 else 1, self.dilation[self.axes - 1]
         return 0
 
-    cdef ndarray gathered(self, ndarray x, ndarray w, ndarray b):
-        """The convolution: images (N, C, H, W) to outputs (N, K, rows, columns)."""
+    cdef ndarray gathered(self, ndarray x, ndarray w, ndarray b, ndarray into):
+        """The convolution: images (N, C, H, W) to outputs (N, K, rows, columns); added to `into`, channels last, where possible."""
         cdef Shape* z = &self.shape
         cdef Map mx, my
-        cdef ndarray y = new_nhwc(z.n, z.k, z.rows, z.columns, PyArray_TYPE(x), &my)
+        cdef bint depthwise = takes_depthwise(z, False), add = into is not None and PyArray_TYPE(x) == NPY_FLOAT and not depthwise
+        cdef ndarray y = target(into if add else None, z.n, z.k, z.rows, z.columns, PyArray_TYPE(x), &my)
         w = w if self.axes == 2 else (<object>w)[:, :, None]
         if b is not None:
             b = contiguous(b)
@@ -193,17 +206,19 @@ cdef class Windows(Op):
             forward_f64(z, y, x, w, b)
             return y
         x = nhwc(x, &mx)
-        if takes_depthwise(z, False):
+        if depthwise:
             depthwise_forward(z, &my, &mx, w, b)
         else:
-            product_forward(z, &my, &mx, w, b)
+            product_forward(z, &my, &mx, w, b, add)
         return y
 
-    cdef ndarray spread(self, ndarray y, ndarray w, ndarray b):
-        """The transposed convolution: outputs (N, K, rows, columns) to images (N, C, H, W)."""
+    cdef ndarray spread(self, ndarray y, ndarray w, ndarray b, ndarray into):
+        """The transposed convolution: outputs (N, K, rows, columns) to images (N, C, H, W); added to `into` likewise."""
         cdef Shape* z = &self.shape
         cdef Map mx, my
-        cdef ndarray x = new_nhwc(z.n, z.c, z.h, z.w, PyArray_TYPE(y), &mx)
+        cdef bint depthwise = takes_depthwise(z, True), add = (
+            into is not None and PyArray_TYPE(y) == NPY_FLOAT and not depthwise and adds_data(z))
+        cdef ndarray x = target(into if add else None, z.n, z.c, z.h, z.w, PyArray_TYPE(y), &mx)
         w = w if self.axes == 2 else (<object>w)[:, :, None]
         if b is not None:
             b = contiguous(b)
@@ -211,10 +226,10 @@ cdef class Windows(Op):
             data_f64(z, x, y, w, b)
             return x
         y = nhwc(y, &my)
-        if takes_depthwise(z, True):
+        if depthwise:
             depthwise_data(z, &mx, &my, w, b)
         else:
-            product_data(z, &mx, &my, w, b)
+            product_data(z, &mx, &my, w, b, add)
         return x
 
     cdef ndarray kernel(self, ndarray x, ndarray y):

@@ -52,6 +52,7 @@ ctypedef struct Tiles:
     Py_ssize_t panels                    # of features
     bint direct                          # the source's rows are the matrix: 1x1 and step 1
     bint dense                           # the outputs are all pixels of the destination, in order
+    bint accumulate                      # add to what stands in the destination, which must be dense
     Py_ssize_t tile, part                # outputs and depth gathered at a time
 
 
@@ -115,7 +116,7 @@ cdef void tile_piece(float* y, const float* x, const float* packed, const float*
         for j in range(t.panels):
             K.gemm_panel_f32(out + j * K.panel, a, packed + (j * t.depth + l) * K.panel,
                              bias + group * t.features + j * K.panel if bias != NULL else NULL,
-                             count, min(K.panel, t.features - j * K.panel), depth, ldc, am, 1, l > 0)
+                             count, min(K.panel, t.features - j * K.panel), depth, ldc, am, 1, t.accumulate or l > 0)
         l += depth
         if l >= t.depth:                                                    # a phase without taps has depth 0: all is bias
             break
@@ -140,7 +141,7 @@ cdef void scatter(float* y, const float* rows, Pass* p, Py_ssize_t first, Py_ssi
 
 
 cdef int correlate(float* y, const float* x, const float* bias, Tiles* t) except -1:
-    """One pass, of which `over`, `w`, `features` and `groups` are given."""
+    """One pass, of which `over`, `w`, `features`, `groups` and `accumulate` are given."""
     cdef Py_ssize_t pieces, i, first = 0, last, batch, parts
     cdef npy_intp own, size
     cdef int threads
@@ -185,22 +186,28 @@ cdef int correlate(float* y, const float* x, const float* bias, Tiles* t) except
     return 0
 
 
-cdef int product_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b) except -1:
-    """y = the convolution of x with w (K, C / groups, R, S), plus b (K) in C order or None."""
+cdef bint adds_data(Shape* z) noexcept:
+    """Whether `product_data` can accumulate: in steps of 1 its outputs are all pixels, in order."""
+    return z.step_h == 1 and z.step_w == 1
+
+
+cdef int product_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint accumulate) except -1:
+    """y = the convolution of x with w (K, C / groups, R, S), plus b (K) in C order or None; or added to y, without b."""
     cdef Tiles t
     cdef Py_ssize_t c = z.c // z.groups, k = z.k // z.groups
     w = by_taps(w)                                                          # (R, S, K, C / groups)
-    t.over, t.features, t.groups = forward_pass(z, y, x), k, z.groups
+    t.over, t.features, t.groups, t.accumulate = forward_pass(z, y, x), k, z.groups, accumulate
     t.w.data, t.w.tap, t.w.group, t.w.depth, t.w.feature = <const float*>PyArray_DATA(w), z.k * c, k * c, 1, c
     return correlate(<float*>y.data, <const float*>x.data, <const float*>PyArray_DATA(b) if b is not None else NULL, &t)
 
 
-cdef int product_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b) except -1:
-    """x = the transposed convolution of y with w (K, C / groups, R, S), plus b (C) in C order or None."""
+cdef int product_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumulate) except -1:
+    """x = the transposed convolution of y with w (K, C / groups, R, S), plus b (C) in C order or None; or added to x, without
+    b, if `adds_data`."""
     cdef Tiles t
     cdef Py_ssize_t c = z.c // z.groups, k = z.k // z.groups, a_h, a_w
     w = by_taps(w)                                                          # (R, S, K, C / groups)
-    t.features, t.groups = c, z.groups
+    t.features, t.groups, t.accumulate = c, z.groups, accumulate
     t.w.data, t.w.tap, t.w.group, t.w.depth, t.w.feature = <const float*>PyArray_DATA(w), z.k * c, k * c, c, 1
     for a_h in range(min(z.step_h, z.h)):
         for a_w in range(min(z.step_w, z.w)):
