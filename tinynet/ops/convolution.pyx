@@ -194,10 +194,11 @@ cdef class Windows(Op):
         return 0
 
     cdef ndarray gathered(self, ndarray x, ndarray w, ndarray b, ndarray into):
-        """The convolution: images (N, C, H, W) to outputs (N, K, rows, columns); added to `into`, channels last, where possible."""
+        """The convolution: images (N, C, H, W) to outputs (N, K, rows, columns); or added to `into`."""
         cdef Shape* z = &self.shape
         cdef Map mx, my
-        cdef bint depthwise = takes_depthwise(z, False), add = into is not None and PyArray_TYPE(x) == NPY_FLOAT and not depthwise
+        cdef bint depthwise = takes_depthwise(z, False)
+        cdef bint add = into is not None and PyArray_TYPE(x) == NPY_FLOAT and not depthwise
         cdef ndarray y = target(into if add else None, z.n, z.k, z.rows, z.columns, PyArray_TYPE(x), &my)
         w = w if self.axes == 2 else (<object>w)[:, :, None]
         if b is not None:
@@ -213,11 +214,11 @@ cdef class Windows(Op):
         return y
 
     cdef ndarray spread(self, ndarray y, ndarray w, ndarray b, ndarray into):
-        """The transposed convolution: outputs (N, K, rows, columns) to images (N, C, H, W); added to `into` likewise."""
+        """The transposed convolution: outputs (N, K, rows, columns) to images (N, C, H, W); or added to `into`."""
         cdef Shape* z = &self.shape
         cdef Map mx, my
-        cdef bint depthwise = takes_depthwise(z, True), add = (
-            into is not None and PyArray_TYPE(y) == NPY_FLOAT and not depthwise and adds_data(z))
+        cdef bint depthwise = takes_depthwise(z, True)
+        cdef bint add = into is not None and PyArray_TYPE(y) == NPY_FLOAT and not depthwise and adds_data(z)
         cdef ndarray x = target(into if add else None, z.n, z.c, z.h, z.w, PyArray_TYPE(y), &mx)
         w = w if self.axes == 2 else (<object>w)[:, :, None]
         if b is not None:
