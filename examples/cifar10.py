@@ -51,14 +51,19 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--dataset", choices=DATASETS, default="cifar-10", help="(default cifar-10)")
     add("--epochs", type=integer(1), metavar="N", help="passes over the training images (default 30)")
     add("--batch-size", type=integer(2), metavar="N", help="images per update (default 128)")
-    add("--lr", type=number(True), help="learning rate at the beginning (default 0.1; lenet: 0.01)")
+    add(
+        "--lr",
+        type=number(True),
+        help="learning rate at the beginning, or at its peak (default 0.1; lenet: 0.01)",
+    )
     add("--momentum", type=number(False), help="of SGD (default 0.9)")
+    add("--nesterov", action="store_true", default=None, help="let the momentum be Nesterov's")
     add("--weight-decay", type=number(False), metavar="L", help="of SGD (default 0.0005)")
     add(
         "--schedule",
         choices=tuple(SCHEDULES),
         help="of the learning rate: a cosine to zero (default), a tenth after 1/2 and a hundredth after 3/4 "
-        "of the steps, or constant",
+        "of the steps, one cycle (up from a 25th within 3/10 of the steps, then to zero), or constant",
     )
     add(
         "--augment",
@@ -225,13 +230,14 @@ def write_results(
     matrix = confusion_matrix(images.y_test, guesses, len(images.classes))
     wrong = confident_mistakes(shares, images.y_test, charts.ROWS * charts.COLUMNS)
     epochs = [dataclasses.asdict(epoch) for epoch in trainer.epochs]
+    momentum = "Nesterov momentum" if settings.nesterov else "momentum"
     results = {
         "experiment": "cifar10",
         "tinynet": tn.__version__,
         "dataset": images.name,
         "notice": notice,
         "settings": dataclasses.asdict(settings),
-        "optimizer": "SGD with momentum, weight decay on all parameters, mean cross-entropy",
+        "optimizer": f"SGD with {momentum}, weight decay on all parameters, mean cross-entropy",
         "threads": tn.get_num_threads(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "test_accuracy": trainer.epochs[-1].test_accuracy,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -92,6 +93,17 @@ class TestSmoke:
             "images per second",
             "waiting for data",
         ]
+
+    def test_each_epoch_says_how_long_it_took(self, smoke):
+        out, process = smoke
+        results = json.loads((out / "results.json").read_text())
+        shown = re.findall(r"test accuracy [\d.]+, ([\d.,]+) s and ([\d.,]+) s for testing, ", process.stdout)
+        epochs = results["epochs"]
+        expected = [
+            (f"{seconds:,.1f}", f"{testing:,.1f}")
+            for seconds, testing in zip(epochs["seconds"], epochs["testing"], strict=True)
+        ]
+        assert shown == expected
 
     def test_numbers_fit_each_other(self, smoke):
         out, _ = smoke
@@ -221,6 +233,7 @@ class TestOptions:
             "--model",
             "--dataset",
             "--schedule",
+            "--nesterov",
             "--no-augment",
             "--resume",
             "--limit",
@@ -242,9 +255,15 @@ class TestOptions:
 
         training, test, _ = load_parts("digits", None, True)
         settings = Settings.recipe("digits", "mnist_mlp", limit=200, epochs=2)
+        assert not settings.nesterov
         trainer = make_trainer(Images.of(training, test, settings), settings)
         trainer.save(tmp_path / "out" / "checkpoint.safetensors")
-        for option, setting in (("--augment", "augment must be False"), ("--lr=0.2", "lr must be 0.1")):
+        nesterov = ("--nesterov", "nesterov must be False")
+        for option, setting in (
+            ("--augment", "augment must be False"),
+            ("--lr=0.2", "lr must be 0.1"),
+            nesterov,
+        ):
             assert main([*SMALL, "--out", "out", "--resume", option]) == 1
             assert f"error: resume: {setting} as in 'out/checkpoint" in capsys.readouterr().err
 

@@ -14,7 +14,7 @@ from tinynet import nn, optim
 from tinynet.data import DataLoader, TensorDataset
 from tinynet.errors import ArgumentError, DataError
 from tinynet.experiments import Trainer
-from tinynet.experiments.image_study import NETWORKS, Images, Settings, make_trainer, square
+from tinynet.experiments.image_study import NETWORKS, SCHEDULES, Images, Settings, make_trainer, square
 from tinynet.experiments.options import load_parts
 
 
@@ -219,6 +219,15 @@ class TestImageStudy:
         [
             ("cosine", [0.5 * (1 + math.cos(math.pi * t / 6)) for t in range(6)]),
             ("step", [1.0, 1.0, 1.0, 0.1, 0.1, 0.01]),
+            (
+                "one-cycle",
+                # up within 0.3 * 6 = 1.8 steps, down within the other 4.2
+                [
+                    0.04,
+                    1 - 0.96 * (1 + math.cos(math.pi / 1.8)) / 2,
+                    *(0.5 * (1 + math.cos(math.pi * (t - 1.8) / 4.2)) for t in range(2, 6)),
+                ],
+            ),
             ("constant", [1.0] * 6),
         ],
     )
@@ -228,6 +237,32 @@ class TestImageStudy:
         trainer.train(2)
         np.testing.assert_allclose(trainer.rates, np.multiply(0.3, expected), rtol=1e-12)
         assert len(trainer.losses) == 6
+
+    def test_one_cycle_is_that_of_the_optimiser_to_within_a_step(self):
+        """OneCycleLR counts from the first step to the last; here a share of all steps is done."""
+        steps = 1000
+        optimizer = optim.SGD([tn.ones(1, requires_grad=True)], lr=1.0, momentum=0.9)
+        reference = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.2, total_steps=steps)
+        rates = []
+        for _ in range(steps):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if len(rates) < steps:
+                reference.step()
+        ours = [0.2 * SCHEDULES["one-cycle"](t / steps) for t in range(steps)]
+        np.testing.assert_allclose(ours, rates, atol=0.2 * 0.006)  # the steepest step: 0.96 pi / 2 / 300
+        assert max(ours) == pytest.approx(0.2, rel=1e-12)
+
+    def test_nesterov(self):
+        images, settings = digits(nesterov=True, lr=0.3)
+        assert not digits()[1].nesterov
+        trainer = make_trainer(images, settings)
+        assert trainer.optimizer.param_groups[0]["nesterov"] is True
+        plain = make_trainer(images, digits(lr=0.3)[1])
+        for each in (trainer, plain):
+            each.train(2)
+        assert trainer.losses[0] == plain.losses[0]
+        assert trainer.losses[2:] != plain.losses[2:]
 
     def test_images_are_framed_or_cut(self, rng):
         x = rng.integers(1, 256, size=(2, 28, 28)).astype(np.uint8)

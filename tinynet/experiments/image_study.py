@@ -6,7 +6,11 @@ cross-entropy; the learning rate after t of T steps
 
     cosine      lr / 2 (1 + cos(pi t / T))
     step        lr, a tenth of it from T / 2 on, a hundredth from 3 T / 4 on
+    one-cycle   from lr / 25 up to lr at 0.3 T, on half a cosine, then on another one down to zero
     constant    lr
+
+One cycle is the shape of Smith & Topin, "Super-Convergence", 2017: a long rise lets the network bear a peak
+at which it could not begin.  (`OneCycleLR` by default moves momentum as well, which these runs do not.)
 """
 
 from __future__ import annotations
@@ -31,6 +35,10 @@ from tinynet.optim.lr_scheduler import LambdaLR
 from tinynet.random import manual_seed
 
 CHUNK = 500  # test images per forward pass
+RISE, BEGINNING = (
+    0.3,
+    1 / 25,
+)  # of one cycle: share of the steps until the peak, share of the peak at the start
 PADDING = 4  # black pixels around an image before it is cropped at random
 AUGMENTED = ("cifar-10", "fashion-mnist")  # by default, and with flips: digits must not be mirrored
 
@@ -71,9 +79,17 @@ NETWORKS: Mapping[str, Network] = {
 }
 """The networks by their names."""
 
+
+def _one_cycle(done: float) -> float:
+    if done < RISE:
+        return 1 - (1 - BEGINNING) * 0.5 * (1 + math.cos(math.pi * done / RISE))
+    return 0.5 * (1 + math.cos(math.pi * (done - RISE) / (1 - RISE)))
+
+
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
     "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
     "step": lambda done: 1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01,
+    "one-cycle": _one_cycle,
     "constant": lambda done: 1.0,
 }
 """Factors of the learning rate by the share of the steps that are done."""
@@ -94,9 +110,11 @@ class Settings:
     batch_size : int
         Images per update.
     lr : float
-        Learning rate at the beginning.
+        Learning rate at the beginning, or at the peak of one cycle.
     momentum, weight_decay : float
         Of SGD.
+    nesterov : bool
+        Whether momentum is Nesterov's.
     schedule : str
         One of `SCHEDULES`.
     augment : bool
@@ -114,6 +132,7 @@ class Settings:
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    nesterov: bool = False
     schedule: str = "cosine"
     augment: bool = True
     seed: int = 0
@@ -241,7 +260,13 @@ def make_trainer(images: Images, settings: Settings, *, workers: int = 0) -> Tra
     channels, side = images.x.shape[1], images.x.shape[2]
     model = NETWORKS[settings.model].build(channels, side, len(images.classes))
     loader = images.loader(settings, workers)
-    optimizer = SGD(model.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay)
+    optimizer = SGD(
+        model.parameters(),
+        settings.lr,
+        settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.nesterov,
+    )
     factor, steps = SCHEDULES[settings.schedule], settings.epochs * len(loader)
     scheduler = LambdaLR(optimizer, lambda step: factor(step / steps))
 

@@ -140,7 +140,8 @@ class Trainer:
                     self.save(checkpoint)
                 bar.write(
                     f"epoch {number}/{epochs}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}, "
-                    f"test accuracy {epoch.test_accuracy:.4f}, {size / epoch.seconds:,.0f} images/s, "
+                    f"test accuracy {epoch.test_accuracy:.4f}, {epoch.seconds:,.1f} s and "
+                    f"{epoch.testing:,.1f} s for testing, {size / epoch.seconds:,.0f} images/s, "
                     f"{epoch.waiting / epoch.seconds:.1%} waiting for data"
                 )
 
