@@ -150,14 +150,19 @@ static void gemm_pack_f32(float *p, const float *b, ptrdiff_t k, ptrdiff_t n, pt
         for (ptrdiff_t j = 0; j < PANEL; j++) p[l * PANEL + j] = j < n ? b[l * bk + j * bn] : 0.0f;
 }
 
-static void gemm_panel_f32(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
-                           ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate) {
+static void gemm_rows_f32(float *c, const float *a, const float *b, const float *bias, ptrdiff_t m, ptrdiff_t n,
+                          ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t ldb, int accumulate) {
     for (ptrdiff_t i = 0; i < m; i++)
         for (ptrdiff_t j = 0; j < n; j++) {
             float s = accumulate ? c[i * ldc + j] : bias ? bias[j] : 0.0f;
-            for (ptrdiff_t l = 0; l < k; l++) s += a[i * am + l * ak] * p[l * PANEL + j];
+            for (ptrdiff_t l = 0; l < k; l++) s += a[i * am + l * ak] * b[l * ldb + j];
             c[i * ldc + j] = s;
         }
+}
+
+static void gemm_panel_f32(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
+                           ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate) {
+    gemm_rows_f32(c, a, p, bias, m, n, k, ldc, am, ak, PANEL, accumulate);
 }
 
 #include "scalar_convolution.inc.h"

@@ -10,9 +10,9 @@ With x the images, y the outputs and w the kernel, zero outside the images, per 
 product is gathered: the row of an output holds what its window sees, taps x channels numbers.
 
 A tile of outputs is gathered a part of the depth at a time into scratch that stays in the L2 cache, and multiplied by packed
-panels of weights (csrc/gemm.inc.h).  A 1x1 kernel needs no gathering.  Every output is summed in the order of depth, whatever the
-tile.  `weights` gathers straight into packed panels; its sum over outputs is cut into ranges given by the shape, and merged in
-order and in double.
+panels of weights (csrc/gemm.inc.h).  Every output is summed in the order of depth, whatever the tile.  `weights` gathers
+straight into packed panels; its sum over outputs is cut into ranges given by the shape, and merged in order and in double.
+A 1x1 kernel needs no gathering: its images are read where they lie.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -34,8 +34,7 @@ cdef enum:
     STEP = 12                            # ... and at least, and what it is a multiple of
     PART = 256                           # numbers of an output's row gathered at a time
     BLOCK = 256                          # outputs of one product in `weights`
-    LINES = 16                           # rows of a 1x1 convolution packed at a time there, for all panels: they stay in L1
-    PANELS = 16                          # panels of a piece of it at most
+    NEAR = 64                            # ... where nothing is gathered: FAR of csrc/gemm.inc.h
     RANGE = 512                          # outputs of a range of `weights` at least
     MOST = 1 << 22                       # numbers in all partial sums of `weights`, if there is more than one
 
@@ -227,40 +226,26 @@ ctypedef struct Sums:
     bint direct
 
 
-cdef void pack_direct(float* packed, const float* x, Sums* s, Py_ssize_t m, Py_ssize_t count, Py_ssize_t panel,
-                      Py_ssize_t last) noexcept nogil:
-    """Columns of the source's own rows, packed into all panels [panel, last): a few rows at a time, read from end to end."""
-    cdef Py_ssize_t i = 0, lines, p
-    while i < count:
-        lines = min(LINES, count - i)
-        for p in range(panel, last):
-            K.gemm_pack_f32(packed + ((p - panel) * BLOCK + i) * K.panel, x + (m + i) * s.over.window.ld + p * K.panel, lines,
-                            min(K.panel, s.depth - p * K.panel), s.over.window.ld, 1)
-        i += lines
-
-
 cdef void weights_piece(float* part, const float* x, const float* y, Sums* s, float* packed, Py_ssize_t piece) noexcept nogil:
     """One range of outputs, one group, one chunk of columns."""
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t chunks = (s.panels + s.chunk - 1) // s.chunk, panel = piece % chunks * s.chunk, p, width, count
     cdef Py_ssize_t group = piece // chunks % s.groups, i = piece // chunks // s.groups
     cdef Py_ssize_t first = i * s.range, last = min(first + s.range, s.over.outputs), m = first
-    cdef Py_ssize_t last_panel = min(panel + s.chunk, s.panels)
-    cdef float* columns = packed
+    cdef Py_ssize_t last_panel = min(panel + s.chunk, s.panels), block = NEAR if s.direct else BLOCK
     x += group * s.over.window.c
     y += group * s.k
     part += (i * s.groups + group) * s.k * s.depth
     while m < last:
-        count = min(BLOCK, last - m)
-        if s.direct:
-            pack_direct(packed, x, s, m, count, panel, last_panel)
+        count = min(block, last - m)
         for p in range(panel, last_panel):
             width = min(K.panel, s.depth - p * K.panel)
-            if s.direct:
-                columns = packed + (p - panel) * BLOCK * K.panel
-            else:
-                K.im2row_f32(columns, x, &s.over.window, m, count, p * K.panel, width, K.panel)
-            K.gemm_panel_f32(part + p * K.panel, y + m * s.ldy, columns, NULL, s.k, width, count, s.depth, 1, s.ldy,
+            if s.direct and width % (K.panel // 2) == 0:
+                K.gemm_rows_f32(part + p * K.panel, y + m * s.ldy, x + m * s.over.window.ld + p * K.panel, NULL, s.k, width,
+                                count, s.depth, 1, s.ldy, s.over.window.ld, m > first)
+                continue
+            K.im2row_f32(packed, x, &s.over.window, m, count, p * K.panel, width, K.panel)
+            K.gemm_panel_f32(part + p * K.panel, y + m * s.ldy, packed, NULL, s.k, width, count, s.depth, 1, s.ldy,
                              m > first)
         m += count
     tn_leave(mode)
@@ -279,12 +264,12 @@ cdef int product_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
     s.range = max(up((s.over.outputs + ranges - 1) // ranges, BLOCK), BLOCK)
     ranges = (s.over.outputs + s.range - 1) // s.range
     s.chunk = max((s.panels * ranges * s.groups + SLOTS - 1) // SLOTS, 1)   # SLOTS pieces, if there are so many
-    s.chunk = min(s.chunk, min(s.panels, PANELS) if s.direct else s.panels)
+    s.chunk = min(s.chunk, s.panels)
     pieces = ranges * s.groups * ((s.panels + s.chunk - 1) // s.chunk)
     threads = team(<double>s.over.outputs * z.k * s.depth, pieces)
     size = ranges * z.k * s.depth
     cdef ndarray parts = new_array(1, &size, NPY_FLOAT)
-    own = BLOCK * K.panel * (s.chunk if s.direct else 1)
+    own = BLOCK * K.panel
     size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
     cdef float* part = <float*>PyArray_DATA(parts)
