@@ -1,10 +1,13 @@
 from libc.stdint cimport uint64_t
 from numpy cimport ndarray, npy_intp
 
+from tinynet.ops.arena cimport Piece
+
 
 cdef class Block:
     cdef void* data
-    cdef size_t nbytes              # bytes of the size class (0: memory of an outside owner)
+    cdef size_t nbytes              # bytes taken for it (0: memory of an outside owner)
+    cdef Piece* piece               # where in an arena it lies; NULL: elsewhere
     cdef object owner               # the outside owner, or None
     cdef uint64_t version           # rises with every write in place through a tensor
     cdef bint is_saved              # an op keeps it for its backward, or did

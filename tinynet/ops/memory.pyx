@@ -1,9 +1,10 @@
 """Memory of tensors: blocks, their free lists, and NumPy arrays made over them.
 
-Every array that an op returns lives in a `Block`.  A block's memory comes from a free list of its size class and goes back
-there when the last array over it is gone, so after a few training steps no step asks the system for memory: no page faults,
-no zeroing by the kernel.  Classes are spaced by quarters of a power of two (64, 80, 96, 112, 128, 160, ...), so at most a
-fifth of a block is unused.  Blocks start at multiples of 64 bytes; from 4 MiB on at multiples of 2 MiB with huge pages asked for.
+Every array that an op returns lives in a `Block`.  A block's memory comes from what is free and goes back there when the last
+array over it is gone, so after a few training steps no step asks the system for memory: no page faults, no zeroing by the
+kernel.  Blocks start at multiples of 64 bytes.  Large ones are pieces of arenas (`ops/arena.pyx`).  Small ones, which come and go
+by the dozen, come from a free list of their size class: quarters of powers of two (64, 80, 96, 112, 128, 160, ...), so at most
+a fifth of a block is unused.
 
 The NumPy base chain leads from any array to its block: a fresh array has the block as its base, a view has the fresh array.
 So a view that somebody keeps keeps the block, and nothing is recycled under it.  Arrays that come from outside
@@ -23,6 +24,9 @@ from numpy cimport (
     import_array, ndarray, npy_intp,
 )
 
+from tinynet.ops.arena cimport (
+    CLASSES, SMALLEST, free_bytes, give_back_piece, return_arenas, return_to_system, size_class, take_piece,
+)
 from tinynet.ops.walk cimport assign
 
 from tinynet.errors import ArgumentError, DTypeError
@@ -30,21 +34,19 @@ from tinynet.errors import ArgumentError, DTypeError
 cdef extern from *:
     """
     #include <stdlib.h>
-    #ifdef __linux__
-    #include <sys/mman.h>
-    #endif
-    /* Memory for a block; from 4 MiB on aligned to huge pages, which are asked for where the system offers them. */
     static void *tn_block_allocate(size_t bytes) {
-        size_t align = bytes >= ((size_t)4 << 20) ? (size_t)2 << 20 : 64;
         void *p = NULL;
-        if (posix_memalign(&p, align, bytes)) return NULL;
-    #if defined(__linux__) && defined(MADV_HUGEPAGE)
-        if (align > 64) madvise(p, bytes, MADV_HUGEPAGE);
-    #endif
-        return p;
+        return posix_memalign(&p, 64, bytes) ? NULL : p;
     }
+    /* From here on blocks are pieces of arenas; never where the address sanitizer looks at every block by itself. */
+    #ifdef __SANITIZE_ADDRESS__
+    #define TN_LARGE ((size_t)-1)
+    #else
+    #define TN_LARGE ((size_t)32 << 10)
+    #endif
     """
     void* tn_block_allocate(size_t nbytes) nogil
+    const size_t TN_LARGE
 
 cdef extern from "numpy/arrayobject.h":
     # NumPy's own declaration wants objects where NULL is meant.
@@ -57,111 +59,119 @@ cdef extern from "numpy/arrayobject.h":
 import_array()
 
 cdef enum:
-    CLASSES = 256
-    SMALLEST = 64                    # bytes: one cache line
     LARGEST_DIMS = 64
+    SLACK = 16 << 20                 # bytes that may be held in any case
 
 cdef double nowhere = 0.0            # what outlines point to
 
-# One free list per size class, linked through the first word of each free piece of memory.
+# One free list per size class of small blocks, linked through the first word of each free piece of memory.
 cdef void* free_list[CLASSES]
 cdef size_t bytes_in_use = 0
-cdef size_t bytes_cached = 0
+cdef size_t bytes_listed = 0         # in the free lists
 cdef size_t bytes_peak = 0
-cdef size_t bytes_limit = 0          # the most that was ever in use at once: the free lists hold no more than that
+cdef size_t bytes_limit = SLACK      # what may be held, in use and free together
 
 
-cdef int size_class(size_t nbytes, size_t* rounded) noexcept:
-    """The class of a request and its size: 64 * 2^e * (1, 1.25, 1.5 or 1.75), the first that holds nbytes."""
-    cdef int e = 0, quarter = 0
-    cdef size_t base = SMALLEST
-    while base * 2 <= nbytes:
-        base *= 2
-        e += 1
-    if nbytes > base:
-        quarter = <int>((nbytes - base + base // 4 - 1) // (base // 4))
-    rounded[0] = base + quarter * (base // 4)
-    return 4 * e + quarter
-
-
-cdef void* take(size_t nbytes, size_t* rounded) except NULL:
-    """Memory for nbytes, from the free list if it has any; `rounded` gets the bytes of its class."""
-    global bytes_in_use, bytes_cached, bytes_peak, bytes_limit
-    cdef int k = size_class(nbytes, rounded)
-    cdef void* p = free_list[k]
-    if p != NULL:
-        free_list[k] = (<void**>p)[0]
-        bytes_cached -= rounded[0]
-    else:
-        p = tn_block_allocate(rounded[0])
-        if p == NULL:
-            empty_cache()
-            p = tn_block_allocate(rounded[0])
-            if p == NULL:
-                raise MemoryError(f"tinynet: no memory for an array of {nbytes} bytes ({bytes_in_use} bytes in use)")
-    bytes_in_use += rounded[0]
+cdef int take(Block block, size_t nbytes) except -1:
+    """Give the block memory for nbytes."""
+    global bytes_in_use, bytes_peak, bytes_limit
+    if nbytes > <size_t>1 << 62:
+        raise too_much(nbytes)
+    if not find_memory(block, nbytes):
+        empty_cache()
+        if not find_memory(block, nbytes):
+            raise too_much(nbytes)
+    bytes_in_use += block.nbytes
     bytes_peak = max(bytes_peak, bytes_in_use)
-    bytes_limit = max(bytes_limit, bytes_in_use)
-    return p
+    bytes_limit = max(bytes_limit, bytes_in_use + bytes_in_use // 2 + SLACK)
+    keep_limit()
+    return 0
 
 
-cdef void give_back(void* p, size_t rounded) noexcept:
-    """Back to the free list; if the lists then hold too much, other sizes make room: this one is what is in use now."""
-    global bytes_in_use, bytes_cached
-    cdef size_t same
-    cdef int k = size_class(rounded, &same)
-    bytes_in_use -= rounded
-    (<void**>p)[0] = free_list[k]
-    free_list[k] = p
-    bytes_cached += rounded
-    if bytes_cached > bytes_limit:
-        evict(k)
+cdef object too_much(size_t nbytes):
+    return MemoryError(f"tinynet: no memory for an array of {nbytes} bytes ({bytes_in_use} bytes in use)")
 
 
-cdef void evict(int kept) noexcept:
-    """Return free memory to the system, the largest pieces first and those of class `kept` last, until the limit holds."""
-    global bytes_cached
+cdef bint find_memory(Block block, size_t nbytes) noexcept:
+    """Fill the block with a piece of an arena or of a free list; False if there is no memory."""
+    global bytes_listed
+    cdef size_t rounded
     cdef int k
-    for k in range(CLASSES - 1, -1, -1):
-        while k != kept and free_list[k] != NULL and bytes_cached > bytes_limit:
-            release(k)
-    while free_list[kept] != NULL and bytes_cached > bytes_limit:
-        release(kept)
+    if nbytes >= TN_LARGE:
+        rounded = (nbytes + SMALLEST - 1) // SMALLEST * SMALLEST
+        block.piece = take_piece(rounded)
+        if block.piece == NULL:
+            return False
+        block.data = block.piece.start
+    else:
+        k = size_class(nbytes, &rounded)
+        block.data = free_list[k]
+        if block.data != NULL:
+            free_list[k] = (<void**>block.data)[0]
+            bytes_listed -= rounded
+        else:
+            block.data = tn_block_allocate(rounded)
+            if block.data == NULL:
+                return False
+    block.nbytes = rounded
+    return True
 
 
-cdef void release(int k) noexcept:
-    """Return one free piece of class k to the system."""
-    global bytes_cached
-    cdef void* p = free_list[k]
-    free_list[k] = (<void**>p)[0]
-    bytes_cached -= bytes_of(k)
-    free(p)
+cdef void give_back(Block block) noexcept:
+    """What the block held is free."""
+    global bytes_in_use, bytes_listed
+    cdef size_t rounded
+    cdef int k
+    bytes_in_use -= block.nbytes
+    if block.piece != NULL:
+        give_back_piece(block.piece)
+    else:
+        k = size_class(block.nbytes, &rounded)
+        (<void**>block.data)[0] = free_list[k]
+        free_list[k] = block.data
+        bytes_listed += rounded
+    keep_limit()
 
 
-cdef size_t bytes_of(int k) noexcept:
-    """The size of class k."""
-    return (<size_t>SMALLEST << (k // 4)) // 4 * (4 + k % 4)
+cdef void keep_limit() noexcept:
+    """If too much is held, the system gets some of what is free."""
+    cdef size_t held = bytes_in_use + bytes_listed + free_bytes()
+    if held > bytes_limit:
+        return_to_system(held - bytes_limit)
+        if bytes_in_use + bytes_listed + free_bytes() > bytes_limit:
+            free_lists()
+
+
+cdef void free_lists() noexcept:
+    """Return the small pieces that no block holds to the system."""
+    global bytes_listed
+    cdef int k
+    cdef void* p
+    for k in range(CLASSES):
+        while free_list[k] != NULL:
+            p = free_list[k]
+            free_list[k] = (<void**>p)[0]
+            free(p)
+    bytes_listed = 0
 
 
 def empty_cache():
     """Return all memory that no tensor uses to the system."""
-    cdef int k
-    for k in range(CLASSES):
-        while free_list[k] != NULL:
-            release(k)
+    return_arenas()
+    free_lists()
 
 
 def memory_stats():
     """Bytes of tensors' memory: ``{"in_use": ..., "cached": ..., "peak": ..., "limit": ...}``.
 
-    `in_use` is held by live arrays, `cached` waits in free lists; `peak` is the largest `in_use` since `reset_peak`, `limit` the
-    largest ever, which `cached` does not exceed.
+    `in_use` is held by live arrays, `cached` waits to be used again; `peak` is the largest `in_use` since `reset_peak`.  `in_use`
+    and `cached` together do not exceed `limit`, one and a half times the largest `in_use` ever and 16 MiB.
     """
-    return {"in_use": bytes_in_use, "cached": bytes_cached, "peak": bytes_peak, "limit": bytes_limit}
+    return {"in_use": bytes_in_use, "cached": bytes_listed + free_bytes(), "peak": bytes_peak, "limit": bytes_limit}
 
 
 def reset_peak():
-    """Start the peak of `memory_stats` again from the bytes in use now (what the free lists may hold stays as it was)."""
+    """Start the peak of `memory_stats` again from the bytes in use now (what may be held stays as it was)."""
     global bytes_peak
     bytes_peak = bytes_in_use
 
@@ -173,7 +183,7 @@ cdef class Block:
 
     def __dealloc__(self):
         if self.nbytes:
-            give_back(self.data, self.nbytes)
+            give_back(self)
 
 
 cdef ndarray over(Block block, int nd, npy_intp* shape, npy_intp* strides, int dtype):
@@ -208,9 +218,7 @@ cdef ndarray new_strided(int nd, npy_intp* shape, npy_intp* strides, int dtype):
             raise ArgumentError(f"tinynet: an array of shape {tuple([shape[i] for i in range(nd)])} does not fit into memory")
         nbytes *= shape[d]
     cdef Block block = Block.__new__(Block)
-    cdef size_t rounded
-    block.data = take(nbytes, &rounded)
-    block.nbytes = rounded
+    take(block, nbytes)
     return over(block, nd, shape, strides, dtype)
 
 
