@@ -1,9 +1,10 @@
-"""The command line: python -m benchmarks [NAMES ...] [--threads 1,2] [--quick] [--json FILE]."""
+"""The command line: python -m benchmarks [NAMES ...] [--threads 1,2] [--quick] [--markdown FILE] ..."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import shlex
 import sys
@@ -12,17 +13,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
-from benchmarks.report import BenchmarkError, Options, Result
+from benchmarks import figure, machine
+from benchmarks.peak import peak_flops
+from benchmarks.report import BenchmarkError, Comparison, Options, Peaks, Result, summary_table
 
 # Name: what is measured.  The module of the same name has `run(options) -> Result`.
 BENCHMARKS = {
-    "mnist_mlp": "one training step beside PyTorch's best mode; import time, size, memory",
-    "bn_inception_small": "one training step of the downscaled BN-Inception beside PyTorch; memory",
+    "mnist_mlp": "one training step beside PyTorch and JAX; import time, size, memory",
+    "lenet": "one training step beside PyTorch",
+    "bn_inception_small": "one training step beside PyTorch and JAX; memory",
+    "resnet20": "one training step beside PyTorch",
+    "bn_inception": "one training step at 224 x 224 beside PyTorch",
+    "inference": "bn_inception_small, plain and folded, beside PyTorch",
+    "ops": "convolutions, linear layers, batch normalisation with ReLU, pooling, beside PyTorch's",
     "mnist_parts": "what that step spends its time on: kernels, graph, optimiser",
     "overhead": "cost per node, module call, optimiser step and batch, on tiny tensors",
     "activations": "activations and layer normalisation, forward and backward, beside PyTorch",
-    "convolution": "single convolutions beside PyTorch's: forward and both gradients",
+    "convolution": "the convolutions of ops alone",
     "gemm": "matrix products by packed panels and by OpenBLAS: where they cross",
     "optimizers": "a step of each optimiser beside PyTorch's",
     "serial_work": "where a second thread starts to pay",
@@ -61,14 +68,27 @@ def parser() -> argparse.ArgumentParser:
         "--threads", type=threads_list, default=(1, 2), help="numbers of threads, as in 1,2 (default)"
     )
     made.add_argument("--quick", action="store_true", help="run through in seconds; the numbers mean nothing")
+    made.add_argument("--markdown", type=Path, metavar="FILE", help="write what is printed there")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write numbers, machine and versions there")
     made.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the numbers, machine and versions there"
+        "--figure", type=Path, metavar="FILE", help="draw the ratios there, a PNG (training steps, inference)"
     )
     made.add_argument("--data", type=Path, metavar="DIR", help="mnist_loop: folder to look in for MNIST")
     made.add_argument(
         "--steps", type=positive, default=5000, help="mnist_loop: updates per network (default 5000)"
     )
     return made
+
+
+class Page:
+    """Prints, and keeps what it printed."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, *lines: str) -> None:
+        print(*lines, sep="\n", flush=True)
+        self.lines += lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,8 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [name for name in given.names if name not in BENCHMARKS]
     if unknown:
         options.error(f"unknown benchmark {', '.join(map(repr, unknown))}; there are {', '.join(BENCHMARKS)}")
-    if given.json and not given.json.absolute().parent.is_dir():
-        options.error(f"argument --json: the folder of {given.json} does not exist")
+    for name in ("markdown", "json", "figure"):
+        file = getattr(given, name)
+        if file and not file.absolute().parent.is_dir():
+            options.error(f"argument --{name}: the folder of {file} does not exist")
+    if given.figure and importlib.util.find_spec("matplotlib") is None:
+        options.error("argument --figure: matplotlib must be installed")
     try:
         about = machine.describe()
     except ImportError as error:
@@ -89,43 +113,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
-    print(f"`{command}`\n")
-    for key, value in about.items():
-        print(f"- {key}: {value}")
+    page = Page()
+    page.say(f"`{command}`", "", *(f"- {key}: {value}" for key, value in about.items()))
     wanted = Options(given.threads, given.quick, given.data, given.steps)
     if given.quick:
-        print("\n--quick: the numbers below mean nothing.")
+        page.say("", "--quick: the numbers below mean nothing.")
     measured: dict[str, Any] = {
         "command": command,
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
         "machine": about,
     }
+    comparisons: list[Comparison] = []
     failed = 0
     for name in given.names or BENCHMARKS:
-        print(f"\n## {name}: {BENCHMARKS[name]}\n", flush=True)
+        page.say("", f"## {name}: {BENCHMARKS[name]}", "")
         watch = machine.Watch()
         try:
             result: Result = importlib.import_module(f"benchmarks.{name}").run(wanted)
         except BenchmarkError as error:
-            print(f"ERROR: {error}", flush=True)
+            page.say(f"ERROR: {error}")
             measured[name] = {"error": str(error)}
             failed += 1
             continue
         watched = watch.stop()
         for table in result.tables:
-            print(f"{table}\n")
-        for note in result.notes:
-            print(note)
-        warning = machine.warning(watched)
-        print(
-            warning or f"Load average {watched['load_average']:.1f} at the start; the machine was quiet.",
-            flush=True,
-        )
+            page.say(f"{table}\n")
+        page.say(*(line for note in result.notes for line in (note, "")))
+        quiet = f"Load average {watched['load_average']:.1f} at the start; the machine was quiet."
+        page.say(machine.warning(watched) or quiet)
         measured[name] = {**result.data, **watched}
+        comparisons += result.comparisons
+    if comparisons:
+        peaks = {threads: peak_flops(threads) for threads in given.threads}
+        measured["peak_flops"] = peaks
+        page.say("", "## Summary", "", str(summary_table(comparisons, peaks)), "", *explained(peaks))
+    written = {}
     if given.json:
-        given.json.write_text(json.dumps(measured, indent=2) + "\n")
-        print(f"\nWritten: {given.json}")
+        written[given.json] = (json.dumps(measured, indent=2) + "\n").encode()
+    if given.markdown:
+        written[given.markdown] = ("\n".join(page.lines) + "\n").encode()
+    if given.figure and comparisons:
+        written[given.figure] = figure.png(comparisons)
+    for file, content in written.items():
+        file.write_bytes(content)
+        print(f"\nWritten: {file}")
+    if given.figure and not comparisons:
+        print("\nNo figure: none of these benchmarks compares whole networks.")
     return 1 if failed else 0
+
+
+def explained(peaks: Peaks) -> list[str]:
+    """What the columns of rates mean."""
+    known = [
+        f"{peak / 1e9:.0f} GFLOP/s at {threads} thread{'s' if threads > 1 else ''}"
+        for threads, peak in peaks.items()
+        if peak
+    ]
+    return [
+        "GFLOP/s: multiplications and additions of convolutions and linear layers as direct sums have them, "
+        "over the whole time; an algorithm that multiplies less can be above the peak. "
+        f"Peak (fused multiply-adds in registers): {', '.join(known) or 'unknown, for want of a C compiler'}."
+    ]
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.architectures import cifar_network
+from benchmarks.networks import build
 from tinynet.experiments import figure_png, figures, table
 from tinynet.experiments.image_study import CHUNK, PADDING, SCHEDULES, Images, Settings, make_trainer
 from tinynet.experiments.options import integer, load_parts
@@ -170,70 +172,12 @@ def augmented(x: npt.NDArray[np.uint8], rng: np.random.Generator, flips: bool) -
 
 
 def torch_model(name: str, channels: int, classes: int) -> Any:
-    """Return the network of this name (tinynet.models) in PyTorch."""
+    """Return the network of this name (tinynet.models) in PyTorch, with weights of the same distribution."""
     import torch
     from torch import nn
-    from torch.nn import functional as F
 
-    def unit(inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True) -> Any:
-        convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-        return nn.Sequential(
-            convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True) if relu else nn.Identity()
-        )
-
-    class Branches(nn.Module):
-        def __init__(self, *branches: Any) -> None:
-            super().__init__()
-            self.branches = nn.ModuleList(branches)
-
-        def forward(self, x: Any) -> Any:
-            return torch.cat([branch(x) for branch in self.branches], 1)
-
-    # Branches are made in the order of the arguments, which is that of the draws of their weights.
-    def inception(i: int, a: int, b1: int, b2: int, c1: int, c2: int, d: int, pool: Any) -> Any:
-        return Branches(
-            unit(i, a, 1),
-            nn.Sequential(unit(i, b1, 1), unit(b1, b2, 3)),
-            nn.Sequential(unit(i, c1, 1), unit(c1, c2, 3), unit(c2, c2, 3)),
-            nn.Sequential(pool, unit(i, d, 1)),
-        )
-
-    def reduction(i: int, b1: int, b2: int, c1: int, c2: int) -> Any:
-        return Branches(
-            nn.Sequential(unit(i, b1, 1), unit(b1, b2, 3, 2)),
-            nn.Sequential(unit(i, c1, 1), unit(c1, c2, 3), unit(c2, c2, 3, 2)),
-            nn.MaxPool2d(3, 2, 1),
-        )
-
-    class Block(nn.Module):
-        def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-            super().__init__()
-            self.body = nn.Sequential(unit(inputs, outputs, 3, stride), unit(outputs, outputs, 3, relu=False))
-            self.stride, self.extra = stride, outputs - inputs
-
-        def forward(self, x: Any) -> Any:
-            shortcut = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
-            return F.relu(self.body(x) + shortcut)
-
-    end = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    if name == "bn_inception_small":
-        return nn.Sequential(
-            unit(channels, 64, 3),
-            inception(64, 32, 32, 48, 32, 48, 32, nn.AvgPool2d(3, 1, 1)),
-            reduction(160, 48, 64, 32, 48),
-            inception(272, 80, 64, 96, 48, 64, 48, nn.AvgPool2d(3, 1, 1)),
-            reduction(288, 64, 96, 48, 64),
-            inception(448, 112, 96, 160, 64, 96, 64, nn.MaxPool2d(3, 1, 1)),
-            *end,
-            nn.Linear(432, classes),
-        )
-    blocks, before = [], 16
-    for width in (16, 32, 64):
-        for _ in range(3):
-            blocks.append(Block(before, width, 1 if width == before else 2))
-            before = width
-    model = nn.Sequential(unit(channels, 16, 3), *blocks, *end, nn.Linear(64, classes))
-    for module in model.modules():
+    model = build(torch, cifar_network(name, channels, classes).layers)
+    for module in model.modules() if name == "resnet20" else ():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return model

@@ -1,8 +1,9 @@
 """Import time, installed size and peak memory: of fresh processes and of files, not of this process.
 
-    python -m benchmarks.footprint tinynet|torch|none
+    python -m benchmarks.footprint tinynet|torch|none NETWORK BATCH
 
-is such a fresh process: five training steps, then the peak of its resident memory in bytes.
+is such a fresh process: five training steps with as many threads as OMP_NUM_THREADS says, then the peak of
+its resident memory in bytes.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ def import_times(modules: Iterable[str], repeats: int, threads: int = 1) -> dict
     }
 
 
-def peak_memory(library: str, threads: int = 1) -> int:
-    """Peak resident bytes (VmHWM) of a fresh process that made five training steps."""
-    return int(fresh("-m", "benchmarks.footprint", library, threads=threads))
+def peak_memory(library: str, network: str, count: int, threads: int = 1) -> int:
+    """Peak resident bytes (VmHWM) of a fresh process that made five training steps of a network."""
+    return int(fresh("-m", "benchmarks.footprint", library, network, str(count), threads=threads))
 
 
 def peak_of_this_process() -> int:
@@ -69,16 +70,20 @@ def peak_of_this_process() -> int:
     raise BenchmarkError("/proc/self/status has no VmHWM")
 
 
-def fresh(*arguments: str, threads: int = 1) -> str:
-    """Run Python with these arguments; what it printed.  It finds this tinynet and these benchmarks."""
+def environment(threads: int) -> dict[str, str]:
+    """Variables for a process that is to find this tinynet and these benchmarks."""
     import tinynet
 
     # tinynet first: beside these benchmarks there may be a folder of its sources that was never compiled.
     paths = [Path(tinynet.__file__).parent.parent, Path(__file__).parent.parent]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, paths)), OMP_NUM_THREADS=str(threads))
+    return dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, paths)), OMP_NUM_THREADS=str(threads))
+
+
+def fresh(*arguments: str, threads: int = 1) -> str:
+    """Run Python with these arguments; what it printed.  It finds this tinynet and these benchmarks."""
     with tempfile.TemporaryDirectory() as folder:  # Python looks for modules in the folder where it starts
         command = [sys.executable, *arguments]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=folder, env=environment(threads), capture_output=True, text=True)
     if done.returncode != 0:
         raise BenchmarkError(f"a fresh process failed: {' '.join(arguments)}\n{done.stderr.strip()}")
     return done.stdout
@@ -126,27 +131,21 @@ def _required(distribution: str) -> list[str]:
     return names
 
 
-def main(library: str) -> None:
+def main(library: str, network: str, count: int) -> None:
     """Five steps with one library ("none": NumPy alone makes the weights), then VmHWM."""
-    from benchmarks import networks
+    from benchmarks.architectures import ARCHITECTURES, weights
+    from benchmarks.networks import set_threads, trainer
 
-    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    architecture = ARCHITECTURES[network]
     if library == "none":
-        networks.weights()
+        weights(architecture)
     else:
-        if library == "torch":
-            import torch
-
-            torch.set_num_threads(threads)
-        else:
-            import tinynet
-
-            tinynet.set_num_threads(threads)
-        trainer = networks.torch_trainer() if library == "torch" else networks.tinynet_trainer()
+        set_threads(library, int(os.environ.get("OMP_NUM_THREADS", "1")))
+        made = trainer(library, architecture, count)
         for _ in range(5):
-            trainer.step()
+            made.step()
     print(peak_of_this_process())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

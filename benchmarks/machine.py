@@ -54,6 +54,7 @@ def describe() -> dict[str, Any]:
         "compiler of Python": platform.python_compiler(),
         **config(),
         "PyTorch": version("torch"),
+        "JAX": version("jax"),
     }
 
 

@@ -1,104 +1,27 @@
-"""One training step of the MNIST network beside PyTorch's best mode; import time, size, peak memory.
-
-Both start from the same weights and see the same batch.  Before anything is timed, loss and gradients must
-agree; else the benchmark stops.  PyTorch runs eagerly (its best mode for a network this small) with each of
-its implementations of SGD; the fastest then runs in turn with tinynet (A B A B ...) in one process, so that
-a change of the machine's speed hits both.
-"""
+"""One training step of the MNIST network (784-100-100-100-10, BN, sigmoid, batch 60) beside PyTorch and JAX;
+import time, size, peak memory."""
 
 from __future__ import annotations
 
 import sys
 
-import numpy as np
+from benchmarks import footprint, steps
+from benchmarks.report import Options, Result, Table, bytes_text, progress, time_text
+from benchmarks.timing import torch_missing
 
-from benchmarks import footprint
-from benchmarks.networks import TORCH_MODES, Trainer, tinynet_trainer, torch_trainer
-from benchmarks.report import BenchmarkError, Options, Result, Table, bytes_text, time_text
-from benchmarks.timing import alternate, torch_missing, use_threads
-
-# Relative differences allowed between float32 computations that sum in different orders: of the loss, and of
-# each parameter's gradient in the l2 norm.
-LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 1e-4
+PLAN = steps.Plan("mnist_mlp", (60,), steps.SMOOTH, seconds=6, jax=True, compiled=True, quick=60)
 
 
 def run(options: Options) -> Result:
     """Time the step, then measure what the libraries cost before they compute anything."""
-    result = Result()
-    without_torch = torch_missing()
-    if without_torch:
-        result.notes.append(without_torch)
-    else:
-        loss, gradient = compare(tinynet_trainer(), torch_trainer())
-        result.notes.append(
-            f"Checked first, relative differences: loss {loss:.1e} (allowed {LOSS_TOLERANCE:.0e}), worst "
-            f"gradient {gradient:.1e} (allowed {GRADIENT_TOLERANCE:.0e})."
-        )
-        result.data["difference"] = {"loss": loss, "gradient": gradient}
-    steps(options, result, with_torch=not without_torch)
-    costs(options, result, with_torch=not without_torch)
+    result = steps.run(PLAN, options)
+    costs(options, result, with_torch=not torch_missing())
     return result
-
-
-def compare(ours: Trainer, theirs: Trainer) -> tuple[float, float]:
-    """Relative differences of the loss and of the worst gradient.
-
-    Raises
-    ------
-    BenchmarkError
-        If one is larger than allowed.
-    """
-    loss, expected = ours.loss(), theirs.loss()
-    loss.backward()
-    expected.backward()
-    loss_apart = abs(loss.item() - expected.item()) / abs(expected.item())
-    pairs = list(zip(ours.gradients(), theirs.gradients(), strict=True))
-    # np.max keeps a NaN, where max may drop it; and "not <=" so that NaN counts as different.
-    gradient_apart = float(
-        np.max([np.linalg.norm(own - other) / np.linalg.norm(other) for own, other in pairs])
-    )
-    if not (loss_apart <= LOSS_TOLERANCE and gradient_apart <= GRADIENT_TOLERANCE):
-        raise BenchmarkError(
-            f"mnist_mlp: tinynet and PyTorch must agree before they are timed; their losses differ by "
-            f"{loss_apart:.1e} (allowed {LOSS_TOLERANCE:.0e}), their gradients by {gradient_apart:.1e} "
-            f"(allowed {GRADIENT_TOLERANCE:.0e})"
-        )
-    return loss_apart, gradient_apart
-
-
-def steps(options: Options, result: Result, *, with_torch: bool) -> None:
-    """The table of step times."""
-    rows = []
-    for threads in options.threads:
-        with use_threads(threads):
-            candidates = {"tinynet": tinynet_trainer().step}
-            if with_torch:
-                modes = {mode: torch_trainer(mode).step for mode in TORCH_MODES}
-                trial = alternate(modes, threads=threads, seconds=options.seconds(2))
-                best = min(trial, key=lambda mode: trial[mode].median)
-                others = ", ".join(f"{mode} {time_text(trial[mode].median)}" for mode in modes)
-                result.notes.append(f"PyTorch's SGD at {threads} thread(s): {others}.")
-                candidates[f"PyTorch ({best})"] = modes[best]
-            times = alternate(candidates, threads=threads, seconds=options.seconds(6), at_least=0)
-        result.data[f"step, {threads} threads"] = {name: sample.to_json() for name, sample in times.items()}
-        slowest = list(times.values())[-1]
-        for name, sample in times.items():
-            rows.append(
-                [
-                    name,
-                    str(threads),
-                    time_text(sample.median),
-                    time_text(sample.minimum),
-                    f"{slowest.median / sample.median:.2f}" if with_torch else "",
-                    f"{slowest.minimum / sample.minimum:.2f}" if with_torch else "",
-                ]
-            )
-    header = ["", "threads", "median", "minimum", "ratio of medians", "of minima"]
-    result.tables.append(Table("One training step (784-100-100-100-10, BN, sigmoid, batch 60)", header, rows))
 
 
 def costs(options: Options, result: Result, *, with_torch: bool) -> None:
     """The tables of import time, size and memory."""
+    progress("mnist_mlp: imports")
     libraries = ["tinynet", "torch"] if with_torch else ["tinynet"]
     times = footprint.import_times([*libraries, "numpy"], 1 if options.quick else 7)
     needs = {"tinynet": footprint.needs("tinynet-cpu")}
@@ -108,7 +31,9 @@ def costs(options: Options, result: Result, *, with_torch: bool) -> None:
     for library in libraries:
         alone = footprint.package_size(library)
         added = sum(map(footprint.distribution_size, needs[library])) + (alone if library == "tinynet" else 0)
-        memory = footprint.peak_memory(library) if sys.platform == "linux" else None
+        memory = (
+            footprint.peak_memory(library, PLAN.network, *PLAN.batches) if sys.platform == "linux" else None
+        )
         rows.append(
             [
                 {"torch": "PyTorch"}.get(library, library),
@@ -127,7 +52,7 @@ def costs(options: Options, result: Result, *, with_torch: bool) -> None:
             "requirements": sorted(needs[library]),
             "peak_memory_bytes": memory,
         }
-    plain = footprint.peak_memory("none") if sys.platform == "linux" else None
+    plain = footprint.peak_memory("none", PLAN.network, *PLAN.batches) if sys.platform == "linux" else None
     rows.append(
         [
             "NumPy",

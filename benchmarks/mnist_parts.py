@@ -10,13 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 import tinynet as tn
-from benchmarks.networks import BATCH, LR, MOMENTUM, SIZES, Trainer, tinynet_trainer
+from benchmarks.architectures import ARCHITECTURES, MLP_SIZES, mlp
+from benchmarks.networks import LR, MOMENTUM, Trainer, tinynet_trainer
 from benchmarks.report import Options, Result, Table
 from benchmarks.timing import Function, alternate, use_threads
 from tinynet import nn, optim
 from tinynet.nn import functional as F
 
-TINY, FEW = (2, 2, 2, 2, 2), 4
+BATCH = 60
+TINY, FEW = mlp((2, 2, 2, 2, 2)), 4
 
 
 def run(options: Options) -> Result:
@@ -32,7 +34,8 @@ def run(options: Options) -> Result:
 
 def phases(threads: int, options: Options, result: Result) -> Table:
     """Forward, backward and update of the real and of the tiny network."""
-    real, tiny = tinynet_trainer(), tinynet_trainer(TINY, FEW)
+    real = tinynet_trainer(ARCHITECTURES["mnist_mlp"], BATCH)
+    tiny = tinynet_trainer(TINY, FEW)
     candidates: dict[str, Function] = {}
     for size, trainer in (("real", real), ("tiny", tiny)):
         candidates |= {f"{size} {name}": call for name, call in parts(trainer).items()}
@@ -74,7 +77,7 @@ def parts(trainer: Trainer) -> dict[str, Function]:
 
 def kernels(threads: int, options: Options, result: Result) -> Table:
     """Each kernel at the shapes of the step, without a graph; how often the step calls it."""
-    n, (c, h, k) = BATCH, (SIZES[0], SIZES[1], SIZES[-1])
+    n, (c, h, k) = BATCH, (MLP_SIZES[0], MLP_SIZES[1], MLP_SIZES[-1])
     x, z, y = tn.randn(n, c), tn.randn(n, h), tn.randn(n, k)
     w1, w2, w3 = tn.randn(h, c), tn.randn(h, h), tn.randn(k, h)
     labels = tn.zeros(n, dtype="int64")

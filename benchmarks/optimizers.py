@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.networks import Arrays, weights
+from benchmarks.architectures import ARCHITECTURES, Arrays, weights
 from benchmarks.report import BenchmarkError, Options, Result, Table, time_text
 from benchmarks.timing import Function, alternate, torch_missing, use_threads
 
@@ -67,7 +67,7 @@ def run(options: Options) -> Result:
     count, size = QUICK if options.quick else LARGE
     rng = np.random.default_rng(3)
     large = [rng.standard_normal(size, dtype=np.float32) for _ in range(count)]
-    sets = {"MNIST network": weights(), f"{count} tensors of {size:,}": large}
+    sets = {"MNIST network": weights(ARCHITECTURES["mnist_mlp"]), f"{count} tensors of {size:,}": large}
     for threads in options.threads:
         rows = []
         with use_threads(threads):

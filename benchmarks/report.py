@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from benchmarks.timing import Sample
+
+KINDS = ("PyTorch", "PyTorch, malloc tuned", "JAX")  # of candidates that are no tinynet
 
 
 class BenchmarkError(Exception):
@@ -58,13 +64,137 @@ class Table:
         return "\n".join([f"**{self.title}**", "", row(lines[0]), rule, *map(row, lines[1:])])
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """What one of those that are compared took.
+
+    Attributes
+    ----------
+    name : str
+        As in the tables.
+    kind : str
+        "tinynet" or one of `KINDS`.
+    sample : Sample
+        Seconds per call.
+    ratio : float
+        Its median over the median of the tinynet that it was timed in turn with.
+    """
+
+    name: str
+    kind: str
+    sample: Sample
+    ratio: float
+
+
+def candidates(times: Mapping[str, Sample], kinds: Mapping[str, str]) -> list[Candidate]:
+    """Those of one group, timed in turn: the first is tinynet, `kinds` says what the others are."""
+    first = next(iter(times.values())).median
+    return [
+        Candidate(name, kinds.get(name, "tinynet"), sample, sample.median / first)
+        for name, sample in times.items()
+    ]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One workload.
+
+    Attributes
+    ----------
+    workload : str
+        Its name.
+    batch, threads : int
+        Its size.
+    flops : float
+        Multiplications and additions of one call, counted as direct sums.
+    candidates : tuple of Candidate
+        The first is tinynet.
+    """
+
+    workload: str
+    batch: int
+    threads: int
+    flops: float
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def ours(self) -> Candidate:
+        return self.candidates[0]
+
+    def best(self, kind: str) -> Candidate | None:
+        """The fastest of a kind, None if there is none."""
+        return min((c for c in self.candidates if c.kind == kind), key=lambda c: c.ratio, default=None)
+
+
+Peaks = Mapping[int, "float | None"]  # by number of threads; None: unknown
+
+
+def comparison_table(title: str, comparisons: Sequence[Comparison], peaks: Peaks) -> Table:
+    """A row per candidate."""
+    header = ["", "batch", "threads", "median", "minimum", "times tinynet's", "GFLOP/s", "of the peak"]
+    rows = [
+        [
+            each.name,
+            str(comparison.batch),
+            str(comparison.threads),
+            time_text(each.sample.median),
+            time_text(each.sample.minimum),
+            f"{each.ratio:.2f}",
+            *rate(comparison.flops, each.sample.median, peaks.get(comparison.threads)),
+        ]
+        for comparison in comparisons
+        for each in comparison.candidates
+    ]
+    return Table(title, header, rows)
+
+
+def summary_table(comparisons: Sequence[Comparison], peaks: Peaks) -> Table:
+    """A row per workload: how many times tinynet's time the fastest of each kind takes."""
+    rows = []
+    for each in comparisons:
+        best = [each.best(kind) for kind in KINDS]
+        rows.append(
+            [
+                each.workload,
+                str(each.batch),
+                str(each.threads),
+                time_text(each.ours.sample.median),
+                *(f"{one.ratio:.2f}" if one else "" for one in best),
+                best[0].name if best[0] else "",
+                *rate(each.flops, each.ours.sample.median, peaks.get(each.threads)),
+            ]
+        )
+    header = ["", "batch", "threads", "tinynet", *KINDS, "PyTorch's best mode", "GFLOP/s", "of the peak"]
+    return Table("Times of the others as multiples of tinynet's", header, rows)
+
+
+def rate(flops: float, seconds: float, peak: float | None) -> tuple[str, str]:
+    """GFLOP/s, and its share of the peak ("peak unknown" if that could not be measured)."""
+    return f"{flops / seconds / 1e9:.1f}", f"{flops / seconds / peak:.0%}" if peak else "peak unknown"
+
+
 @dataclass
 class Result:
-    """Tables for the reader, lines of remarks below them, and the same numbers for a program."""
+    """Tables for the reader, lines of remarks below them, comparisons for the summary, and the same numbers for
+    a program."""
 
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
+
+    def note(self, text: str) -> None:
+        """Add a remark unless it is there."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+_started = time.perf_counter()
+
+
+def progress(text: str) -> None:
+    """Say on stderr what is being done, after how many seconds."""
+    print(f"[{time.perf_counter() - _started:4.0f} s] {text}", file=sys.stderr, flush=True)
 
 
 def time_text(seconds: float) -> str:

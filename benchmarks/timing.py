@@ -19,6 +19,14 @@ Function = Callable[[], object]
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """A call that is given what `before` makes anew, untimed, for each call: a backward that wants a graph."""
+
+    before: Callable[[], Any]
+    call: Callable[[Any], object]
+
+
+@dataclass(frozen=True)
 class Sample:
     """Seconds per call of one candidate: one number per round."""
 
@@ -42,7 +50,7 @@ def clock(threads: int) -> Callable[[], float]:
 
 
 def alternate(
-    candidates: Mapping[str, Function],
+    candidates: Mapping[str, Function | Prepared],
     *,
     threads: int,
     seconds: float,
@@ -53,7 +61,7 @@ def alternate(
 
     Parameters
     ----------
-    candidates : mapping of str to callable
+    candidates : mapping of str to callable or Prepared
         What to call, by name, in the order of the round.
     threads : int
         Threads at work inside the calls; chooses the clock.
@@ -70,16 +78,10 @@ def alternate(
     """
     now = clock(threads)
     repeats = {}
-    for name, function in candidates.items():  # warm up, and find how many calls make a stretch
-        function()
+    for name, candidate in candidates.items():  # warm up, and find how many calls make a stretch
+        _stretch(candidate, 1, now)
         calls = 1
-        while True:
-            start = time.perf_counter()
-            for _ in range(calls):
-                function()
-            passed = time.perf_counter() - start
-            if passed >= at_least or calls >= 1 << 20:
-                break
+        while calls < 1 << 20 and calls * _stretch(candidate, calls, time.perf_counter) < at_least:
             calls *= 2
         repeats[name] = calls
     found: dict[str, list[float]] = {name: [] for name in candidates}
@@ -88,13 +90,26 @@ def alternate(
     for number in range(most):
         if number >= fewest and time.perf_counter() > end:
             break
-        for name, function in candidates.items():
-            stretch = range(repeats[name])
-            start = now()
-            for _ in stretch:
-                function()
-            found[name].append((now() - start) / len(stretch))
+        for name, candidate in candidates.items():
+            found[name].append(_stretch(candidate, repeats[name], now))
     return {name: Sample(tuple(values)) for name, values in found.items()}
+
+
+def _stretch(candidate: Function | Prepared, calls: int, now: Callable[[], float]) -> float:
+    """Seconds per call of so many calls."""
+    if isinstance(candidate, Prepared):
+        total = 0.0
+        for _ in range(calls):
+            given = candidate.before()
+            start = now()
+            candidate.call(given)
+            total += now() - start
+            del given  # before the next one is made
+        return total / calls
+    start = now()
+    for _ in range(calls):
+        candidate()
+    return (now() - start) / calls
 
 
 @contextmanager
