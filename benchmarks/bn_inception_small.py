@@ -36,6 +36,6 @@ def memory(batches: tuple[int, ...], threads: int, result: Result) -> None:
     header = ["", "batch", "peak memory*", f"of {list(libraries)[-1]}'s"]
     result.tables.append(Table("Memory of five steps", header, rows))
     result.note(
-        f"* Peak resident memory (VmHWM) of a fresh process with {threads} thread(s) after five steps; PyTorch: "
-        "channels last, fused SGD."
+        f"* Peak resident memory (VmHWM) of a fresh process with {threads} thread(s) after five steps; "
+        "PyTorch: channels last, fused SGD."
     )

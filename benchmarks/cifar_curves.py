@@ -125,7 +125,11 @@ def train_torch(images: Images, settings: Settings, threads: int) -> tuple[list[
     rng = np.random.default_rng(1000 + settings.seed)
     mean, std = (np.asarray(v, np.float32).reshape(-1, 1, 1) for v in (images.mean, images.std))
     optimizer = torch.optim.SGD(
-        model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+        model.parameters(),
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.nesterov,
     )
     size, batch = len(images.x), settings.batch_size
     steps = settings.epochs * math.ceil(size / batch)
@@ -147,7 +151,7 @@ def train_torch(images: Images, settings: Settings, threads: int) -> tuple[list[
                     group["lr"] = settings.lr * SCHEDULES[settings.schedule](len(losses) / steps)
                 optimizer.zero_grad()
                 loss = cross_entropy(model(x), torch.from_numpy(images.y[rows]))
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 losses.append(loss.item())
                 bar.update(len(rows))

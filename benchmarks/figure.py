@@ -16,7 +16,7 @@ def png(comparisons: Sequence[Comparison]) -> bytes:
     from tinynet.experiments import figure_png
 
     rows = len(comparisons)
-    return figure_png(lambda canvas: draw(canvas, comparisons), width=WIDTH, height=1.0 + 0.5 * rows)
+    return figure_png(lambda canvas: draw(canvas, comparisons), width=WIDTH, height=1.1 + 0.6 * rows)
 
 
 def draw(canvas: Any, comparisons: Sequence[Comparison]) -> None:
@@ -35,7 +35,7 @@ def draw(canvas: Any, comparisons: Sequence[Comparison]) -> None:
     axes.set_yticks(
         range(len(comparisons)),
         [
-            f"{each.workload}, batch {each.batch}, {each.threads} thread{'s' if each.threads > 1 else ''}"
+            f"{each.workload}\nbatch {each.batch}, {each.threads} thread{'s' if each.threads > 1 else ''}"
             for each in comparisons
         ],
     )
@@ -44,4 +44,4 @@ def draw(canvas: Any, comparisons: Sequence[Comparison]) -> None:
     axes.set_xlim(left=0)
     axes.margins(x=0.12)
     axes.set_xlabel("time as a multiple of tinynet's (median)")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.5 / max(1, len(comparisons)) - 0.04), ncols=4)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.5 / (0.6 * max(1, len(comparisons)))), ncols=4)

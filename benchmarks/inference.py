@@ -148,5 +148,5 @@ def fold_torch(model: Any) -> None:
             continue
         for i in range(len(module) - 1):
             if isinstance(module[i], nn.Conv2d) and isinstance(module[i + 1], nn.BatchNorm2d):
-                module[i] = fuse_conv_bn_eval(module[i], module[i + 1])  # type: ignore[type-var]
+                module[i] = fuse_conv_bn_eval(module[i], module[i + 1])  # type: ignore[type-var, arg-type]
                 module[i + 1] = nn.Identity()

@@ -77,7 +77,7 @@ class JaxTrainer:
 
     def finish(self) -> None:
         """Wait until all that was started is done."""
-        self._jax.block_until_ready(self._parameters)
+        self._jax.block_until_ready(self._parameters)  # type: ignore[no-untyped-call]
 
     def check(self) -> tuple[float, Arrays]:
         """Loss and gradients in the order and layout of `architectures.weights`; call it before any step.

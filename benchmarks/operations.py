@@ -1,7 +1,7 @@
 """Single operations beside PyTorch's, channels last in both: forward, and gradients by themselves.
 
-A gradient's time is that of a backward that computes it alone, on a graph made just before, as in training; the
-forward that makes the graph is not timed.  Values and gradients are compared first.
+A gradient's time is that of a backward that computes it alone, on a graph made just before, as in training;
+the forward that makes the graph is not timed.  Values and gradients are compared first.
 """
 
 from __future__ import annotations

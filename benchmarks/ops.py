@@ -28,18 +28,15 @@ POOLS = (
 def run(options: Options) -> Result:
     """The tables of one family after the other."""
     result = Result()
-    few = slice(1) if options.quick else slice(None)
     count = 2 if options.quick else BATCH
     families = {
         f"Convolutions, batch {count}": convolution.convolutions(options),
-        "Linear layers without bias": [linear(*shape) for shape in LINEAR[few]],
-        f"Batch normalisation (training) and ReLU, batch {count}": [
-            norm(*shape, count) for shape in NORM[few]
-        ],
-        f"Pooling over 3 x 3, batch {count}": [pool(*shape, count) for shape in POOLS[few]],
+        "Linear layers without bias": [linear(*shape) for shape in LINEAR],
+        f"Batch normalisation and ReLU, batch {count}": [norm(*shape, count) for shape in NORM],
+        f"Pooling over 3 x 3, batch {count}": [pool(*shape, count) for shape in POOLS],
     }
     for title, operations in families.items():
-        tables(title, operations, options, result)
+        tables(title, operations[:1] if options.quick else operations, options, result)
     return result
 
 
@@ -56,7 +53,7 @@ def linear(n: int, d: int, k: int) -> Operation:
 
 def norm(size: int, c: int, count: int) -> Operation:
     """With batch statistics; PyTorch's ReLU works in place, its faster way."""
-    # Where the two round the input of a ReLU to different sides of 0, a whole term of a gradient comes or goes.
+    # Where the two round the input of a ReLU to different sides of 0, a term of a gradient comes or goes.
     return Operation(
         f"{size} x {size} x {c}",
         ((count, c, size, size), (c,), (c,)),

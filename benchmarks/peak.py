@@ -1,7 +1,7 @@
-"""How many floating-point operations a second this machine can do at most: peak.c, compiled for it on the spot.
+"""How many floating-point operations a second this machine can do at most: peak.c, compiled for it here.
 
-Every thread runs the same loop of fused multiply-adds in registers at the same time; the rates by the CPU time
-of each are added up.  Without a C compiler the peak is unknown.
+Every thread runs the same loop of fused multiply-adds in registers at the same time; the rates by the CPU
+time of each are added up.  Without a C compiler the peak is unknown.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ SECONDS, REPEATS = 0.05, 5
 def peak_flops(threads: int) -> float | None:
     """Floating-point operations per second of so many threads together; None if it cannot be measured.
 
-    The best of a few repeats, so that what others do on the machine hardly matters; no more threads than there
-    are cores are counted.
+    The best of a few repeats, so that what others do on the machine hardly matters; no more threads than
+    there are cores are counted.
     """
     loop = compiled()
     if loop is None:

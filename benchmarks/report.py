@@ -175,8 +175,7 @@ def rate(flops: float, seconds: float, peak: float | None) -> tuple[str, str]:
 
 @dataclass
 class Result:
-    """Tables for the reader, lines of remarks below them, comparisons for the summary, and the same numbers for
-    a program."""
+    """Tables and remarks for the reader, comparisons for the summary, the numbers for a program."""
 
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

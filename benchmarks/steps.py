@@ -4,7 +4,8 @@ From the same weights on the same batch, loss and gradients of every candidate a
 disagreement ends the benchmark.  Then two groups are timed:
 
 - in one process, step by step in turn (A B A B ...): tinynet, PyTorch as it comes, PyTorch in its best mode;
-- in processes of their own, several steps in turn: tinynet again, PyTorch with malloc tuned, JAX, torch.compile.
+- in processes of their own, several steps in turn: tinynet again, PyTorch with malloc tuned, JAX,
+  torch.compile.
 
 A candidate's ratio is its median over that of tinynet in its own group.
 """
@@ -55,8 +56,8 @@ class Tolerance:
     worst: float
 
 
-# Where two libraries round the input of a ReLU to different sides of 0, whole terms of a gradient come and go:
-# each of them is that far from float64 itself.
+# Where two libraries round the input of a ReLU to different sides of 0, whole terms of a gradient come and
+# go: each of them is that far from float64 itself.
 SMOOTH, KINKED = Tolerance(1e-5, 1e-4, 1e-4), Tolerance(1e-4, 2e-2, 0.1)
 
 
@@ -108,7 +109,7 @@ def outsiders(
 ) -> dict[str, tuple[str, str, str, float]]:
     """What runs in processes of its own: by name the kind, library, mode, and seconds to wait for it."""
     found = {}
-    patience = 60.0 if options.quick else 300.0
+    patience = 60.0 if options.quick else 150.0
     if not torch_missing():
         found[MODES["tuned"].label] = ("PyTorch, malloc tuned", "torch", "tuned", patience)
     if plan.jax and first:
@@ -230,7 +231,7 @@ def check(
     if any(not value <= limit for value, limit in zip(found, limits, strict=True)):
         texts = [f"{value:.1e} (allowed {limit:.0e})" for value, limit in zip(found, limits, strict=True)]
         raise BenchmarkError(
-            f"{what}: tinynet and {name} must agree before they are timed; their losses differ by {texts[0]}, "
-            f"their gradients by {texts[1]}, that of the worst parameter by {texts[2]}"
+            f"{what}: tinynet and {name} must agree before they are timed; their losses differ by "
+            f"{texts[0]}, their gradients by {texts[1]}, that of the worst parameter by {texts[2]}"
         )
     return found

@@ -20,7 +20,7 @@ Function = Callable[[], object]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A call that is given what `before` makes anew, untimed, for each call: a backward that wants a graph."""
+    """A call that is given what `before` makes anew each time, untimed: a backward that wants a graph."""
 
     before: Callable[[], Any]
     call: Callable[[Any], object]

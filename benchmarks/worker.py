@@ -1,9 +1,9 @@
 """Candidates in processes of their own, timed in turn.
 
-Some need a process: PyTorch with other settings of malloc, which are read when a process starts; JAX and
-torch.compile, whose threads would disturb those of the others; and tinynet without another library beside it,
-for a fair comparison with these.  Each process waits on a pipe until it is told to make some steps: all others
-are idle meanwhile.
+Some need one: PyTorch with other settings of malloc, which are read when a process starts; JAX and
+torch.compile, whose threads would disturb those of the others; and tinynet without another library beside
+it, for a fair comparison with these.  Each process waits on a pipe until it is told to make some steps: all
+others are idle meanwhile.
 
     python -m benchmarks.worker
 
