@@ -71,21 +71,20 @@ class Worker:
         variables = environment(threads)
         if library == "torch":
             variables.update(MODES[mode].environment)
-        self._folder = tempfile.TemporaryDirectory()  # where Python starts, it looks for modules
-        self._errors = open(Path(self._folder.name) / "stderr", "w+")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker"],
-            cwd=self._folder.name,
-            env=variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-        )
-        try:
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())  # Python looks here for modules
+            self._errors = stack.enter_context(open(Path(folder) / "stderr", "w+"))
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.worker"],
+                cwd=folder,
+                env=variables,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+            )
+            stack.callback(self._end)
             self.ask("start", library, network, count, threads, mode)
-        except BaseException:
-            self.close()
-            raise
+            self._stack = stack.pop_all()
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of the process's `Job`.
@@ -133,6 +132,9 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
+        self._stack.close()
+
+    def _end(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
@@ -142,8 +144,6 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._errors.close()
-        self._folder.cleanup()
 
     def __enter__(self) -> Worker:
         return self

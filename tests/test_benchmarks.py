@@ -83,7 +83,9 @@ def test_json_says_where_the_numbers_come_from(overhead: tuple[str, dict[str, An
         (["--threads", "0"], "must be positive integers separated by commas; got '0'"),
         (["--threads", "1,,2"], "must be positive integers separated by commas; got '1,,2'"),
         (["--steps", "-1"], "must be a positive integer; got '-1'"),
-        (["--json", "nowhere/numbers.json"], "the folder of nowhere/numbers.json does not exist"),
+        (["--json", "nowhere/numbers.json"], "argument --json: the folder of nowhere/numbers.json does not"),
+        (["--markdown", "nowhere/page.md"], "argument --markdown: the folder of nowhere/page.md does not"),
+        (["--figure", "nowhere/bars.png"], "argument --figure: the folder of nowhere/bars.png does not"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_runs(
@@ -110,48 +112,6 @@ def test_every_benchmark_named_in_the_help_exists(tmp_path: Path) -> None:
     for name in module("__main__").BENCHMARKS:
         assert f"\n  {name} " in done.stdout
         assert (ROOT / "benchmarks" / f"{name}.py").is_file()
-
-
-class _Loss:
-    """A loss of a fixed value whose backward does nothing."""
-
-    def __init__(self, value: float) -> None:
-        self.value = value
-
-    def backward(self) -> None:
-        pass
-
-    def item(self) -> float:
-        return self.value
-
-
-@pytest.mark.parametrize(
-    ("loss", "gradient"), [(1.001, 1.0), (1.0, 1.01), (float("nan"), 1.0), (1.0, float("nan"))]
-)
-def test_the_step_is_not_timed_if_the_libraries_disagree(loss: float, gradient: float) -> None:
-    mnist_mlp, networks = module("mnist_mlp"), module("networks")
-
-    def trainer(value: float, slope: float) -> Any:
-        return networks.Trainer(
-            step=lambda: None,
-            forget=lambda: None,
-            loss=lambda: _Loss(value),
-            update=lambda: None,
-            gradients=lambda: [np.ones(3, np.float32), np.full(2, slope, np.float32)],
-        )
-
-    assert mnist_mlp.compare(trainer(1.0, 1.0), trainer(1.0, 1.0)) == (0.0, 0.0)
-    with pytest.raises(module("report").BenchmarkError, match="must agree before they are timed"):
-        mnist_mlp.compare(trainer(loss, gradient), trainer(1.0, 1.0))
-
-
-def test_tinynets_step_learns() -> None:
-    trainer = module("networks").tinynet_trainer((8, 4, 4, 3), 6)
-    before = trainer.loss().item()
-    for _ in range(200):
-        trainer.step()
-    assert trainer.loss().item() < before
-    assert [gradient.shape for gradient in trainer.gradients()][:3] == [(4, 8), (4,), (4,)]
 
 
 def test_candidates_are_timed_in_turn() -> None:
