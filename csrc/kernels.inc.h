@@ -6,6 +6,7 @@
 #include "arithmetic.inc.h"
 #include "gemm.inc.h"
 #include "convolution.inc.h"
+#include "winograd.inc.h"
 #include "depthwise.inc.h"
 #include "columns.inc.h"
 #include "rows.inc.h"

@@ -166,6 +166,7 @@ static void gemm_panel_f32(float *c, const float *a, const float *p, const float
 }
 
 #include "scalar_convolution.inc.h"
+#include "scalar_winograd.inc.h"
 
 /* ---- columns --------------------------------------------------------------------------------------------------------- */
 

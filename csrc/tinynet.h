@@ -128,6 +128,29 @@ typedef struct tn_kernels {
     void (*depthwise_weights_f32)(float *gw, const float *gy, const float *x, const tn_window *v, ptrdiff_t row,
                                   ptrdiff_t k, ptrdiff_t many, ptrdiff_t ldg);
 
+    /* Winograd's F(4x4, 3x3), winograd.inc.h: the outputs of a window of 3x3 taps and steps of 1, in tiles of 4x4, counted in rows
+     * through all images; those at the lower and right edges may be ragged.  Kernels take tiles [first, first + count).  Row t of
+     * point p's matrix begins at p * point + t * ld.  What stands in it beyond n, up to a multiple of 16, is not defined. */
+    /* v = B^T d B for the pixels d (6, 6) of x that a tile sees, each of n channels: points of rows [low, high) of the six */
+    void (*winograd_input_f32)(float *v, const float *x, const tn_window *w, ptrdiff_t first, ptrdiff_t count,
+                               ptrdiff_t n, ptrdiff_t point, ptrdiff_t ld, ptrdiff_t low, ptrdiff_t high);
+    /* y = A^T m A + start for the outputs y (4, 4) of a tile, ldy apart, n features: start is y itself if accumulate, else
+     * bias[n] if bias is not NULL, else 0 */
+    void (*winograd_output_f32)(float *y, const float *m, const float *bias, const tn_window *w, ptrdiff_t first,
+                                ptrdiff_t count, ptrdiff_t n, ptrdiff_t ldy, ptrdiff_t point, ptrdiff_t ld,
+                                int accumulate);
+    /* v = A g A^T for the outputs' gradients g (4, 4) of a tile, ldg apart: points of rows [low, high) of the six */
+    void (*winograd_gradient_f32)(float *v, const float *g, const tn_window *w, ptrdiff_t first, ptrdiff_t count,
+                                  ptrdiff_t n, ptrdiff_t ldg, ptrdiff_t point, ptrdiff_t ld, ptrdiff_t low,
+                                  ptrdiff_t high);
+    /* u = G g G^T for the kernels g (3, 3) at w + l * down + j * across, l < rows and j < n, turned by half a turn if `turned`:
+     * one panel of a matrix product for each point, u[p * point + l * panel + j], 0 for n <= j < panel */
+    void (*winograd_weights_f32)(float *u, const float *w, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t down,
+                                 ptrdiff_t across, ptrdiff_t point, int turned);
+    /* gw[j] (3, 3) = G^T d G, j < n, for d[p] = sum over k < parts, in order, of u[k * part + p * point + j] */
+    void (*winograd_kernel_f32)(float *gw, const float *u, ptrdiff_t parts, ptrdiff_t n, ptrdiff_t part,
+                                ptrdiff_t point);
+
     /* ---- columns of a matrix x (rows, c): sums over rows, in double over blocks of TN_ROW_BLOCK rows --------------- */
     /* sum[j] = sum over rows of x[., j] */
     void (*column_sum_f32)(double *sum, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld);

@@ -111,6 +111,7 @@ from tinynet.elementwise import (
 from tinynet.gradcheck import gradcheck
 from tinynet.io import load, save
 from tinynet.nn.functional import log_softmax, softmax
+from tinynet.ops.algorithm import get_conv_algorithm, set_conv_algorithm
 from tinynet.ops.memory import empty_cache, memory_stats, reset_peak
 from tinynet.ops.threads import get_num_threads, set_num_threads
 from tinynet.products import bmm, dot, matmul, mm, outer
@@ -245,6 +246,7 @@ __all__ = [
     "full_like",
     "gather",
     "ge",
+    "get_conv_algorithm",
     "get_num_threads",
     "gradcheck",
     "gt",
@@ -320,6 +322,7 @@ __all__ = [
     "rsqrt",
     "save",
     "set_grad_enabled",
+    "set_conv_algorithm",
     "set_num_threads",
     "show_config",
     "sigmoid",

@@ -28,6 +28,9 @@ from tinynet.ops.layout cimport Map, is_nhwc, new_nhwc, nhwc
 from tinynet.ops.memory cimport contiguous, new_array
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 from tinynet.ops.windows cimport Shape
+from tinynet.ops.winograd cimport (
+    DATA, FORWARD, WEIGHTS, takes_winograd, winograd_data, winograd_forward, winograd_weights,
+)
 
 from tinynet import _check
 from tinynet.errors import ArgumentError, ShapeError
@@ -209,6 +212,8 @@ cdef class Windows(Op):
         x = nhwc(x, &mx)
         if depthwise:
             depthwise_forward(z, &my, &mx, w, b)
+        elif takes_winograd(z, FORWARD):
+            winograd_forward(z, &my, &mx, w, b)
         else:
             product_forward(z, &my, &mx, w, b, add)
         return y
@@ -229,6 +234,8 @@ cdef class Windows(Op):
         y = nhwc(y, &my)
         if depthwise:
             depthwise_data(z, &mx, &my, w, b)
+        elif takes_winograd(z, DATA):
+            winograd_data(z, &mx, &my, w, b, False)
         else:
             product_data(z, &mx, &my, w, b, add)
         return x
@@ -246,6 +253,8 @@ cdef class Windows(Op):
             x, y = nhwc(x, &mx), nhwc(y, &my)
             if takes_depthwise(z, False):
                 depthwise_weights(z, gw, &mx, &my)
+            elif takes_winograd(z, WEIGHTS):
+                winograd_weights(z, gw, &mx, &my)
             else:
                 product_weights(z, gw, &mx, &my)
         return gw if self.axes == 2 else (<object>gw)[:, :, 0]

@@ -56,6 +56,19 @@ cdef extern from "tinynet.h" nogil:
                                       Py_ssize_t row, Py_ssize_t k, Py_ssize_t many, Py_ssize_t ldy) noexcept nogil
         void (*depthwise_weights_f32)(float* gw, const float* gy, const float* x, const tn_window* v, Py_ssize_t row,
                                       Py_ssize_t k, Py_ssize_t many, Py_ssize_t ldg) noexcept nogil
+        void (*winograd_input_f32)(float* v, const float* x, const tn_window* w, Py_ssize_t first, Py_ssize_t count,
+                                   Py_ssize_t n, Py_ssize_t point, Py_ssize_t ld, Py_ssize_t low,
+                                   Py_ssize_t high) noexcept nogil
+        void (*winograd_output_f32)(float* y, const float* m, const float* bias, const tn_window* w, Py_ssize_t first,
+                                    Py_ssize_t count, Py_ssize_t n, Py_ssize_t ldy, Py_ssize_t point, Py_ssize_t ld,
+                                    int accumulate) noexcept nogil
+        void (*winograd_gradient_f32)(float* v, const float* g, const tn_window* w, Py_ssize_t first, Py_ssize_t count,
+                                      Py_ssize_t n, Py_ssize_t ldg, Py_ssize_t point, Py_ssize_t ld, Py_ssize_t low,
+                                      Py_ssize_t high) noexcept nogil
+        void (*winograd_weights_f32)(float* u, const float* w, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t down,
+                                     Py_ssize_t across, Py_ssize_t point, int turned) noexcept nogil
+        void (*winograd_kernel_f32)(float* gw, const float* u, Py_ssize_t parts, Py_ssize_t n, Py_ssize_t part,
+                                    Py_ssize_t point) noexcept nogil
         void (*column_sum_f32)(double* sum, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld) noexcept nogil
         void (*bn_statistics_f32)(double* mean, double* m2, const float* x, Py_ssize_t rows, Py_ssize_t c,
                                   Py_ssize_t ld) noexcept nogil

@@ -1,0 +1,59 @@
+"""Which algorithm convolutions in float32 use: one choice for the process."""
+
+from tinynet import _check
+
+cdef tuple NAMES = ("auto", "winograd", "direct", "im2row")
+cdef Algorithm chosen = AUTO
+
+
+cdef Algorithm conv_algorithm() noexcept nogil:
+    """The algorithm asked for."""
+    return chosen
+
+
+def get_conv_algorithm():
+    """The algorithm that `set_conv_algorithm` has set, ``"auto"`` at first.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.get_conv_algorithm()
+    'auto'
+    """
+    return NAMES[chosen]
+
+
+def set_conv_algorithm(algorithm):
+    """Choose how convolutions in float32 are computed, from now on and in all threads.
+
+    The three differ in speed and in rounding, not in what they compute: ``"winograd"`` has about four times the relative
+    error of a sum over the taps (1e-6 in the l2 norm), and spreads a NaN or an infinity of the input over the 4x4 outputs of
+    each tile that sees it.  A gradient uses the algorithm that is set when it is computed.  Convolutions whose
+    channels are groups of their own have an algorithm of their own, whatever is set; so has float64.
+
+    Parameters
+    ----------
+    algorithm : {"auto", "winograd", "direct", "im2row"}
+        ``"auto"`` takes, for each shape, what was fastest in the benchmark.  ``"winograd"`` is Winograd's F(4x4, 3x3), for
+        3x3 kernels of stride and dilation 1; ``"direct"`` reads the images where they lie; ``"im2row"`` gathers
+        what the windows see into the rows of a matrix.  A shape that the algorithm cannot take is computed as by ``"auto"``.
+
+    Raises
+    ------
+    ArgumentError
+        If `algorithm` is none of these names.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.set_conv_algorithm("im2row")
+    >>> tn.get_conv_algorithm()
+    'im2row'
+    >>> tn.set_conv_algorithm("auto")
+    """
+    global chosen
+    chosen = <Algorithm><int>NAMES.index(_check.choice("set_conv_algorithm", "algorithm", algorithm, NAMES))
