@@ -1,4 +1,6 @@
-/* Batch normalisation over the columns of x (rows, c): statistics, apply, and the two passes of the backward.
+/* Batch normalisation over the columns of x (rows, c): statistics, apply, and the two passes of the backward; the last three
+ * also with a ReLU after it, y = max(v, 0) for v = (x - center) scale + shift.  Nothing is stored for its backward: both
+ * passes form v again, by the arithmetic of the forward, and take g = 0 where v <= 0.
  *
  * Sums run over blocks of TN_ROW_BLOCK rows in float32 and move on to double at the end of each block, in the order of the
  * rows; where the double sums stand are the results themselves.  A block is read once from memory, in strips of columns: of up
@@ -96,8 +98,12 @@ static void bn_statistics_f32(double *mean, double *m2, const float *x, ptrdiff_
         if (m2[j] < 0.0) m2[j] = 0.0; /* a constant column can round below zero; NaN stays */
 }
 
+/* v where it is above 0 or NaN, else 0: ReLU of v itself, and its backward with the gradient g. */
+INLINE vf gated(vf g, vf v) { return choose(v <= 0.0f, splat(0.0f), g); }
+
 INLINE void apply_strip(float *y, const float *x, const float *center, const float *scale, const float *shift,
-                        ptrdiff_t nb, ptrdiff_t ldy, ptrdiff_t ldx, const int vectors, ptrdiff_t width) {
+                        ptrdiff_t nb, ptrdiff_t ldy, ptrdiff_t ldx, const int relu, const int vectors,
+                        ptrdiff_t width) {
     vf mu[4], a[4], b[4];
     for (int k = 0; k < vectors; k++) {
         mu[k] = load_n(center + k * VL, width);
@@ -105,81 +111,133 @@ INLINE void apply_strip(float *y, const float *x, const float *center, const flo
         b[k] = load_n(shift + k * VL, width);
     }
     for (ptrdiff_t i = 0; i < nb; i++)
-        for (int k = 0; k < vectors; k++)
-            store_n(y + i * ldy + k * VL, (load_n(x + i * ldx + k * VL, width) - mu[k]) * a[k] + b[k], width);
+        for (int k = 0; k < vectors; k++) {
+            vf v = (load_n(x + i * ldx + k * VL, width) - mu[k]) * a[k] + b[k];
+            store_n(y + i * ldy + k * VL, relu ? gated(v, v) : v, width);
+        }
 }
 
-static void bn_apply_f32(float *y, const float *x, const float *center, const float *scale, const float *shift,
-                         ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldy, ptrdiff_t ldx) {
+INLINE void bn_apply(float *y, const float *x, const float *center, const float *scale, const float *shift, ptrdiff_t rows,
+                  ptrdiff_t c, ptrdiff_t ldy, ptrdiff_t ldx, const int relu) {
     for (ptrdiff_t first = 0; first < rows; first += TN_ROW_BLOCK) {
 #define STRIP(vectors, width)                                                                                        \
     apply_strip(y + first * ldy + j, x + first * ldx + j, center + j, scale + j, shift + j, block_rows(first, rows), \
-                ldy, ldx, vectors, width)
+                ldy, ldx, relu, vectors, width)
         EACH_STRIP_OF_COLUMNS(c, STRIP);
 #undef STRIP
     }
 }
 
+static void bn_apply_f32(float *y, const float *x, const float *center, const float *scale, const float *shift,
+                         ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldy, ptrdiff_t ldx) {
+    bn_apply(y, x, center, scale, shift, rows, c, ldy, ldx, 0);
+}
+
+static void bn_relu_apply_f32(float *y, const float *x, const float *center, const float *scale, const float *shift,
+                              ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldy, ptrdiff_t ldx) {
+    bn_apply(y, x, center, scale, shift, rows, c, ldy, ldx, 1);
+}
+
+/* `gate` is NULL, or a ReLU follows, with v = (x - center) gate[0] + gate[1]. */
 INLINE void reduce_strip(double *sum_g, double *sum_gx, const float *gy, const float *x, const float *center,
-                         const float *scale, const float *shift, ptrdiff_t nb, ptrdiff_t ldg, ptrdiff_t ldx,
-                         const int vectors, ptrdiff_t width) {
-    vf mu[4], a[4], b[4], s[4] = {{0}}, q[4] = {{0}};
+                         const float *scale, const float *shift, const float *const gate[2], ptrdiff_t j, ptrdiff_t nb,
+                         ptrdiff_t ldg, ptrdiff_t ldx, const int vectors, ptrdiff_t width) {
+    vf mu[4], a[4], b[4], gate_a[4], gate_b[4], s[4] = {{0}}, q[4] = {{0}};
     for (int k = 0; k < vectors; k++) {
-        mu[k] = load_n(center + k * VL, width);
-        a[k] = load_n(scale + k * VL, width);
-        b[k] = load_n(shift + k * VL, width);
+        mu[k] = load_n(center + j + k * VL, width);
+        a[k] = load_n(scale + j + k * VL, width);
+        b[k] = load_n(shift + j + k * VL, width);
+        if (gate) {
+            gate_a[k] = load_n(gate[0] + j + k * VL, width);
+            gate_b[k] = load_n(gate[1] + j + k * VL, width);
+        }
     }
     for (ptrdiff_t i = 0; i < nb; i++)
         for (int k = 0; k < vectors; k++) {
-            vf g = load_n(gy + i * ldg + k * VL, width);
+            vf g = load_n(gy + i * ldg + j + k * VL, width), d = load_n(x + i * ldx + j + k * VL, width) - mu[k];
+            if (gate) g = gated(g, d * gate_a[k] + gate_b[k]);
             s[k] += g;
-            q[k] += g * ((load_n(x + i * ldx + k * VL, width) - mu[k]) * a[k] + b[k]);
+            q[k] += g * (d * a[k] + b[k]);
         }
+    sum_g += j;
+    sum_gx += j;
     for (int k = 0; k < vectors; k++, sum_g += VL, sum_gx += VL) {
         store_doubles(sum_g, load_doubles(sum_g, width) + widen(s[k]), width);
         store_doubles(sum_gx, load_doubles(sum_gx, width) + widen(q[k]), width);
     }
 }
 
-static void bn_reduce_f32(double *sum_g, double *sum_gx, const float *gy, const float *x, const float *center,
-                          const float *scale, const float *shift, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg,
-                          ptrdiff_t ldx) {
+INLINE void bn_reduce(double *sum_g, double *sum_gx, const float *gy, const float *x, const float *center,
+                   const float *scale, const float *shift, const float *const gate[2], ptrdiff_t rows, ptrdiff_t c,
+                   ptrdiff_t ldg, ptrdiff_t ldx) {
     memset(sum_g, 0, (size_t)c * sizeof *sum_g);
     memset(sum_gx, 0, (size_t)c * sizeof *sum_gx);
     for (ptrdiff_t first = 0; first < rows; first += TN_ROW_BLOCK) {
-#define STRIP(vectors, width)                                                                                        \
-    reduce_strip(sum_g + j, sum_gx + j, gy + first * ldg + j, x + first * ldx + j, center + j, scale + j, shift + j, \
+#define STRIP(vectors, width)                                                                           \
+    reduce_strip(sum_g, sum_gx, gy + first * ldg, x + first * ldx, center, scale, shift, gate, j,       \
                  block_rows(first, rows), ldg, ldx, vectors, width)
         EACH_STRIP_OF_COLUMNS(c, STRIP);
 #undef STRIP
     }
 }
 
+static void bn_reduce_f32(double *sum_g, double *sum_gx, const float *gy, const float *x, const float *center,
+                          const float *scale, const float *shift, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg,
+                          ptrdiff_t ldx) {
+    bn_reduce(sum_g, sum_gx, gy, x, center, scale, shift, NULL, rows, c, ldg, ldx);
+}
+
+static void bn_relu_reduce_f32(double *sum_g, double *sum_gx, const float *gy, const float *x, const float *center,
+                               const float *scale, const float *shift, const float *gate_scale, const float *gate_shift,
+                               ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg, ptrdiff_t ldx) {
+    const float *const gate[2] = {gate_scale, gate_shift};
+    bn_reduce(sum_g, sum_gx, gy, x, center, scale, shift, gate, rows, c, ldg, ldx);
+}
+
 INLINE void backward_strip(float *gx, const float *gy, const float *x, const float *center, const float *a,
-                           const float *b, const float *d, ptrdiff_t nb, ptrdiff_t ldo, ptrdiff_t ldg, ptrdiff_t ldx,
-                           const int vectors, ptrdiff_t width) {
-    vf mu[4], va[4], vb[4], vo[4];
+                           const float *b, const float *d, const float *const gate[2], ptrdiff_t j, ptrdiff_t nb,
+                           ptrdiff_t ldo, ptrdiff_t ldg, ptrdiff_t ldx, const int vectors, ptrdiff_t width) {
+    vf mu[4], va[4], vb[4], vo[4], gate_a[4], gate_b[4];
     for (int k = 0; k < vectors; k++) {
-        mu[k] = load_n(center + k * VL, width);
-        va[k] = load_n(a + k * VL, width);
-        vb[k] = load_n(b + k * VL, width);
-        vo[k] = load_n(d + k * VL, width);
+        mu[k] = load_n(center + j + k * VL, width);
+        va[k] = load_n(a + j + k * VL, width);
+        vb[k] = load_n(b + j + k * VL, width);
+        vo[k] = load_n(d + j + k * VL, width);
+        if (gate) {
+            gate_a[k] = load_n(gate[0] + j + k * VL, width);
+            gate_b[k] = load_n(gate[1] + j + k * VL, width);
+        }
     }
     for (ptrdiff_t i = 0; i < nb; i++)
         for (int k = 0; k < vectors; k++) {
-            vf rest = vb[k] * (load_n(x + i * ldx + k * VL, width) - mu[k]) + vo[k];
-            store_n(gx + i * ldo + k * VL, va[k] * load_n(gy + i * ldg + k * VL, width) + rest, width);
+            vf g = load_n(gy + i * ldg + j + k * VL, width), t = load_n(x + i * ldx + j + k * VL, width) - mu[k];
+            if (gate) g = gated(g, t * gate_a[k] + gate_b[k]);
+            vf rest = vb[k] * t + vo[k];
+            store_n(gx + i * ldo + j + k * VL, va[k] * g + rest, width);
         }
+}
+
+INLINE void bn_backward(float *gx, const float *gy, const float *x, const float *center, const float *a, const float *b,
+                     const float *d, const float *const gate[2], ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldo,
+                     ptrdiff_t ldg, ptrdiff_t ldx) {
+    for (ptrdiff_t first = 0; first < rows; first += TN_ROW_BLOCK) {
+#define STRIP(vectors, width)                                                                               \
+    backward_strip(gx + first * ldo, gy + first * ldg, x + first * ldx, center, a, b, d, gate, j,           \
+                   block_rows(first, rows), ldo, ldg, ldx, vectors, width)
+        EACH_STRIP_OF_COLUMNS(c, STRIP);
+#undef STRIP
+    }
 }
 
 static void bn_backward_f32(float *gx, const float *gy, const float *x, const float *center, const float *a,
                             const float *b, const float *d, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldo, ptrdiff_t ldg,
                             ptrdiff_t ldx) {
-    for (ptrdiff_t first = 0; first < rows; first += TN_ROW_BLOCK) {
-#define STRIP(vectors, width)                                                                                        \
-    backward_strip(gx + first * ldo + j, gy + first * ldg + j, x + first * ldx + j, center + j, a + j, b + j, d + j, \
-                   block_rows(first, rows), ldo, ldg, ldx, vectors, width)
-        EACH_STRIP_OF_COLUMNS(c, STRIP);
-#undef STRIP
-    }
+    bn_backward(gx, gy, x, center, a, b, d, NULL, rows, c, ldo, ldg, ldx);
+}
+
+static void bn_relu_backward_f32(float *gx, const float *gy, const float *x, const float *center, const float *a,
+                                 const float *b, const float *d, const float *gate_scale, const float *gate_shift,
+                                 ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldo, ptrdiff_t ldg, ptrdiff_t ldx) {
+    const float *const gate[2] = {gate_scale, gate_shift};
+    bn_backward(gx, gy, x, center, a, b, d, gate, rows, c, ldo, ldg, ldx);
 }

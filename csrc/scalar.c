@@ -262,6 +262,8 @@ static void bn_backward_f32(float *gx, const float *gy, const float *x, const fl
             gx[i * ldo + j] = a[j] * gy[i * ldg + j] + (b[j] * (x[i * ldx + j] - center[j]) + d[j]);
 }
 
+#include "scalar_columns.inc.h"
+
 /* ---- rows ------------------------------------------------------------------------------------------------------------ */
 
 static void softmax_forward_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t c) {

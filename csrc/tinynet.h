@@ -164,10 +164,20 @@ typedef struct tn_kernels {
     void (*bn_reduce_f32)(double *sum_g, double *sum_gx, const float *gy, const float *x, const float *center,
                           const float *scale, const float *shift, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg,
                           ptrdiff_t ldx);
-    /* gx = a * gy + b * (x - center) + d, per column */
+    /* gx = a * gy + b * (x - center) + d, per column; gx may be x */
     void (*bn_backward_f32)(float *gx, const float *gy, const float *x, const float *center, const float *a,
                             const float *b, const float *d, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldo, ptrdiff_t ldg,
                             ptrdiff_t ldx);
+    /* The same with a ReLU after it: y = max((x - center) * scale + shift, 0); the other two take gy = 0 where
+     * (x - center) * gate_scale + gate_shift <= 0 (NaN is above 0, as in relu_*).  gx may be x. */
+    void (*bn_relu_apply_f32)(float *y, const float *x, const float *center, const float *scale, const float *shift,
+                              ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldy, ptrdiff_t ldx);
+    void (*bn_relu_reduce_f32)(double *sum_g, double *sum_gx, const float *gy, const float *x, const float *center,
+                               const float *scale, const float *shift, const float *gate_scale, const float *gate_shift,
+                               ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldg, ptrdiff_t ldx);
+    void (*bn_relu_backward_f32)(float *gx, const float *gy, const float *x, const float *center, const float *a,
+                                 const float *b, const float *d, const float *gate_scale, const float *gate_shift,
+                                 ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldo, ptrdiff_t ldg, ptrdiff_t ldx);
 
     /* ---- rows of a contiguous matrix x (rows, c) -------------------------------------------------------------------- */
     /* y[i, .] = exp(x[i, .]) / sum exp x[i, .], shifted by the row's maximum */

@@ -25,7 +25,10 @@ PACKAGE = Path(tinynet.__file__).parent
 # package of that name too; the longest name that fits counts.
 LAYERS = [
     ["tinynet.errors", "tinynet._version", "tinynet._check", "tinynet._format", "tinynet.cuda"],
-    [f"tinynet.ops.{name}" for name in ("arena", "blas", "checks", "kernels", "layout", "memory", "threads", "walk")],
+    [
+        f"tinynet.ops.{name}"
+        for name in ("arena", "blas", "channels", "checks", "kernels", "layout", "memory", "pending", "threads", "walk")
+    ],
     ["tinynet._graph", "tinynet._grad_mode", "tinynet._hooks", "tinynet.random"],
     ["tinynet.ops"],
     ["tinynet._variable"],

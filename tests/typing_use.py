@@ -720,6 +720,8 @@ def the_rest() -> None:
     b = tn.cuda.is_available() and tn.cuda.device_count() > 0
     n = tn.get_num_threads()
     tn.set_num_threads(n)
+    b = tn.get_fusion()
+    tn.set_fusion(b)
     statistics: dict[str, int] = tn.memory_stats()
     n = statistics["in_use"]
     tn.reset_peak()

@@ -113,6 +113,7 @@ from tinynet.io import load, save
 from tinynet.nn.functional import log_softmax, softmax
 from tinynet.ops.algorithm import get_conv_algorithm, set_conv_algorithm
 from tinynet.ops.memory import empty_cache, memory_stats, reset_peak
+from tinynet.ops.pending import get_fusion, set_fusion
 from tinynet.ops.threads import get_num_threads, set_num_threads
 from tinynet.products import bmm, dot, matmul, mm, outer
 from tinynet.queries import bincount, is_tensor, nonzero, unique
@@ -247,6 +248,7 @@ __all__ = [
     "gather",
     "ge",
     "get_conv_algorithm",
+    "get_fusion",
     "get_num_threads",
     "gradcheck",
     "gt",
@@ -321,6 +323,7 @@ __all__ = [
     "round",
     "rsqrt",
     "save",
+    "set_fusion",
     "set_grad_enabled",
     "set_conv_algorithm",
     "set_num_threads",

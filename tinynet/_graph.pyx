@@ -15,6 +15,10 @@ node after all its consumers.
 Gradients are arrays.  One that was handed over may be shared (addition hands the same array to both sides), so it is
 overwritten only where the sweep holds the only reference to it; otherwise a sum goes into a new array.
 
+Where an op and the one before it are better done together - ReLU after batch normalisation - the sweep leaves the backward of
+the later one to the earlier: it passes the gradient on as a `Deferred`.  If anything else wants the gradient between the two, a
+hook or a second consumer, it is worked out first; so nobody can tell.
+
 Whoever wants to see a gradient on its way - hooks, a tensor that retains it - is entered in the node's `Watch`.  A sweep can be
 told to stay on the paths to given nodes and to hand out what arrives there: that is `autograd.grad`.
 """
@@ -32,6 +36,7 @@ from tinynet.ops.checks cimport mute, unmute
 from tinynet.ops.kernels cimport K
 from tinynet.ops.layout cimport is_channels_last
 from tinynet.ops.memory cimport Block, block_of, matching, new_like, same_layout, sole_reference, touch
+from tinynet.ops.pending cimport before_write
 from tinynet.ops.walk cimport assign, combine
 
 import numpy as np
@@ -57,6 +62,8 @@ cdef class Op:
         `gy` is the gradient of the output (a list with None for outputs that nobody used, if there are several);
         `needs[i]` says whether the gradient of input i is wanted; `into[i]` is None or an array that already holds a part
         of it and may be added to: an op that does so returns that same array.  Returns one array (or None) per input.
+    ``takes_over(following)``
+        Whether `backward` does that of `following`, an op on this one's result alone, as well: `gy` is a `Deferred` then.
 
     Everything is checked in `forward` before anything is computed.
     """
@@ -91,6 +98,9 @@ cdef class Op:
                     self.versions[i] = block.version
                     block.is_saved = True
         return 0
+
+    cdef bint takes_over(self, Op following):
+        return False
 
     cdef int check_saved(self) except -1:
         """Raise if a saved array was changed in place since."""
@@ -145,6 +155,15 @@ cdef class Leaf(Node):
         return "leaf"
 
 
+@cython.final
+cdef class Deferred:
+    """A gradient that stands before an op instead of behind it."""
+
+    cdef ndarray settled(self):
+        """The gradient behind it."""
+        return <ndarray>self.op.backward(self.gradient, (True,), None)[0]
+
+
 cdef class Watch:
     """Who wants to see the gradients of a node's outputs on their way."""
 
@@ -191,20 +210,40 @@ cdef Node record(Op op, tuple parents, tuple indices, int n_outputs):
 
 # ---- the sweep --------------------------------------------------------------------------------------------------------
 
-cdef int receive(dict held, Node node, int index, ndarray g) except -1:
-    """Add g to what `held` has for output `index` of the node."""
+cdef int receive(dict held, Node node, int index, object g) except -1:
+    """Add g, an array (or `Deferred`, if it is the first), to what `held` has for output `index` of the node."""
     cdef list parts
     if node.n_outputs == 1:
-        held[node] = add(<ndarray>held[node], g) if node in held else g
+        if node not in held:
+            held[node] = g
+        else:
+            settle(held, node)
+            held[node] = add(<ndarray>held[node], <ndarray>g)
         return 0
     parts = held.setdefault(node, [None] * node.n_outputs)
-    parts[index] = g if parts[index] is None else add(<ndarray>parts[index], g)
+    parts[index] = g if parts[index] is None else add(<ndarray>parts[index], <ndarray>g)
     return 0
+
+
+cdef int settle(dict held, Node node) except -1:
+    """Work out what `held` has for the node, if that is deferred."""
+    gradient = held.get(node)
+    if isinstance(gradient, Deferred):
+        held[node] = (<Deferred>gradient).settled()
+    return 0
+
+
+cdef bint defers(Node node, Op op, dict held, dict captured) except -1:
+    """Whether the node's backward may be left to the one that its input came from, where nobody looks at what is between."""
+    cdef Node parent = <Node>node.parents[0]
+    return (parent.op is not None and parent.op.takes_over(op) and parent.watch is None and parent not in held
+            and (captured is None or parent not in captured))
 
 
 cdef int deposit(Leaf leaf, ndarray g, bint ours) except -1:
     """Add g to the leaf's gradient, in the layout of the leaf; if `ours`, the leaf may keep g itself."""
     if leaf.grad is not None and PyArray_ISWRITEABLE(leaf.grad):
+        before_write(leaf.grad)
         add_into(leaf.grad, leaf.grad, g)
         touch(leaf.grad)
     elif leaf.grad is not None:
@@ -233,6 +272,7 @@ cdef int finish_leaf(Leaf leaf, dict held) except -1:
 
 cdef int show(dict held, Node node) except -1:
     """Call the hooks on the node's gradients, which may replace them, and keep those that are to be retained."""
+    settle(held, node)
     cdef list parts = [held[node]] if node.n_outputs == 1 else held[node]
     for index, hooks in list(node.watch.hooks.items()):      # a hook may register or remove hooks
         for hook in list(hooks.values()):
@@ -256,7 +296,7 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
     cdef Node node
     cdef Op op
     cdef object gy
-    cdef tuple gradients, needs, into
+    cdef tuple gradients, needs, into, parents
     cdef list waiting = []               # the nodes in `held`, a heap: the newest first
     cdef list leaves = []                # and those that are leaves
     for node in held:
@@ -280,18 +320,23 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
                 needs = tuple([needs[i] and node.parents[i] in path for i in range(len(needs))])
                 if True not in needs:
                     continue
-            gy = held.pop(node)
-            into = collected(held, node.parents)
-            if anomaly:
-                gradients = checked_backward(node, op, gy, needs, into)
-            else:
+            gy, parents = held.pop(node), node.parents
+            if op.recipe is not None and not anomaly and defers(node, op, held, captured):
                 op.check_saved()
-                gradients = op.backward(gy, needs, into)
-            gy = None
-            hand_on(held, waiting, leaves, node, gradients, into, needs)
-            gradients, into = None, None         # references would keep gradients from being overwritten
+                gradients, into = (deferred(<ndarray>gy, op),), None
+            else:
+                op.final = not retain_graph and not anomaly      # a nan that is found leaves everything as it was
+                into = collected(held, parents)
+                if anomaly:
+                    gradients = checked_backward(node, op, gy, needs, into)
+                else:
+                    op.check_saved()
+                    gradients = op.backward(gy, needs, into)
+            gy = op = None
             if not retain_graph:
-                node.op, node.parents, op = None, None, None
+                node.op, node.parents = None, None
+            hand_on(held, waiting, leaves, parents, node.indices, gradients, into, needs)
+            gradients, into = None, None         # references would keep gradients from being overwritten
         for node in leaves:
             if node.watch is not None:
                 show(held, node)
@@ -304,16 +349,23 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
     return 0
 
 
-cdef int hand_on(dict held, list waiting, list leaves, Node node, tuple gradients, tuple into, tuple needs) except -1:
-    """Give the gradients of the node's inputs to the nodes that made them."""
+cdef Deferred deferred(ndarray gradient, Op op):
+    cdef Deferred d = Deferred.__new__(Deferred)
+    d.gradient, d.op = gradient, op
+    return d
+
+
+cdef int hand_on(dict held, list waiting, list leaves, tuple parents, tuple indices, tuple gradients, tuple into,
+                 tuple needs) except -1:
+    """Give the gradients of a node's inputs to the nodes that made them."""
     cdef Node parent
-    cdef ndarray g
+    cdef object g
     cdef int i
     for i in range(len(gradients)):
         if gradients[i] is None or not needs[i]:
             continue
-        parent = <Node>node.parents[i]
-        g = <ndarray>gradients[i]
+        parent = <Node>parents[i]
+        g = gradients[i]
         if into is not None and into[i] is g:
             continue                     # the op has added to what was there
         if parent not in held:
@@ -321,7 +373,7 @@ cdef int hand_on(dict held, list waiting, list leaves, Node node, tuple gradient
                 leaves.append(parent)
             else:
                 heappush(waiting, parent)
-        receive(held, parent, 0 if node.indices is None else node.indices[i], g)
+        receive(held, parent, 0 if indices is None else indices[i], g)
     return 0
 
 
@@ -341,6 +393,7 @@ cdef tuple collected(dict held, tuple parents):
         parent = <Node>parents[i]
         g = None
         if parent is not None and parent.n_outputs == 1 and parent in held and parents.count(parent) == 1:
+            settle(held, parent)
             g = <ndarray>held[parent]
             if not sole_reference(g, 2):         # that of `held` and ours
                 g = None

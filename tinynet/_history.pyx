@@ -7,7 +7,7 @@ from weakref import ref
 from numpy cimport PyArray_SAMESHAPE, PyArray_SIZE, PyArray_TYPE, import_array, ndarray
 
 from tinynet._graph cimport Leaf, paths, receive, sweep, watch_of
-from tinynet._variable cimport Variable, shown, values, wrap
+from tinynet._variable cimport Variable, form, shown, values, wrap
 from tinynet.ops.memory cimport new_like, outline, own_copy, sole_reference
 
 from tinynet._grad_mode import no_grad
@@ -79,7 +79,7 @@ cdef class History(Variable):
         if self.index not in retained:
             retained[self.index] = Leaf.__new__(Leaf)
             (<Leaf>retained[self.index]).n_outputs = 1
-            (<Leaf>retained[self.index]).like = outline(values(self))
+            (<Leaf>retained[self.index]).like = outline(form(self))
         self.leaf = retained[self.index]
 
     def register_hook(self, hook):
@@ -198,14 +198,14 @@ cdef dict start(str op, tuple outputs, tuple gradients):
         if y.node is None:
             raise GraphError(f"{op}: the tensor does not require a gradient")
         if gradient is None:
-            if PyArray_SIZE(values(y)) != 1:
+            if PyArray_SIZE(form(y)) != 1:
                 raise GraphError(f"{op}: gradient must be given for a tensor of more than one element; shape {y.shape}")
-            g = new_like(values(y))
+            g = new_like(form(y))
             (<object>g).fill(1)
         else:
             if not isinstance(gradient, Variable):
                 gradient = tensor(gradient, y.dtype if isinstance(gradient, (int, float)) else None)
-            check_like(op, "gradient", <Variable>gradient, values(y))
+            check_like(op, "gradient", <Variable>gradient, form(y))
             g = values(<Variable>gradient)
         receive(held, y.node, y.index, g)
     return held

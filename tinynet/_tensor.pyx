@@ -9,7 +9,7 @@ from collections import namedtuple
 from numpy cimport PyArray_SIZE, import_array, ndarray
 
 from tinynet._forms cimport Forms
-from tinynet._variable cimport FLOATS, Variable, run, values, wrap
+from tinynet._variable cimport FLOATS, Variable, form, run, values, wrap
 from tinynet.ops.checks cimport integer_of, quiet
 from tinynet.ops.layout cimport Map, is_nhwc
 from tinynet.ops.memory cimport own_copy
@@ -203,7 +203,7 @@ cdef class Tensor(Forms):
         if memory_format is preserve_format:
             raise ArgumentError(f"contiguous: memory_format must be {contiguous_format} or {channels_last}; got {memory_format}")
         order = order_of("contiguous", self, memory_format)
-        return self if lies_in(order, values(self)) else run(arithmetic.Clone(order), (self,))
+        return self if lies_in(order, form(self)) else run(arithmetic.Clone(order), (self,))
 
     def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=preserve_format):
         """The tensor in another dtype; itself if it has it, unless `copy`.  Between floats the gradient goes through.
@@ -297,14 +297,14 @@ cdef class Tensor(Forms):
 
     def stride(self, dim=None):
         """The steps in memory from one index to the next, in elements: of each axis, or of the axis `dim`."""
-        steps = tuple([s // self.dtype.itemsize for s in (<object>values(self)).strides])
+        steps = tuple([s // self.dtype.itemsize for s in (<object>form(self)).strides])
         return steps if dim is None else steps[reduction.axes_of("stride", one_axis("stride", dim), self.ndim)[0]]
 
     def is_contiguous(self, memory_format=contiguous_format):
         """Whether the elements lie in C order, or that of `memory_format`, without gaps."""
         if memory_format is channels_last and self.ndim != 4:
             return False
-        return lies_in("C" if memory_format is preserve_format else order_of("is_contiguous", self, memory_format), values(self))
+        return lies_in("C" if memory_format is preserve_format else order_of("is_contiguous", self, memory_format), form(self))
 
     # -- new tensors of the same dtype --
 

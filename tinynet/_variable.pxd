@@ -1,10 +1,12 @@
 from numpy cimport ndarray
 
 from tinynet._graph cimport Leaf, Node, Op
+from tinynet.ops.pending cimport Pending
 
 
 cdef class Variable:
-    cdef ndarray _array
+    cdef ndarray _array                         # None as long as nobody has read the result of a recipe,
+    cdef Pending pending                        # which this is then
     cdef Node node                              # None: no gradient; a Leaf: a leaf that wants one
     cdef Leaf leaf                              # made with the first gradient asked for, kept for the variable's life
     cdef int index                              # which output of `node` this is
@@ -22,6 +24,7 @@ cdef tuple FLOATS                               # the dtypes that can be differe
 
 
 cdef ndarray values(Variable t)
+cdef ndarray form(Variable t)
 cdef Variable wrap(ndarray array, Node node, int index)
 cdef Variable shown(ndarray gradient)
 cdef object run(Op op, tuple inputs, ndarray out=*)

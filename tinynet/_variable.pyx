@@ -1,8 +1,8 @@
 """Variable: an array that may take part in differentiation, and `run`, which joins the ops and the graph.
 
 A `Variable` is an array with, if a gradient may be wanted, the node that made it.  `run` takes the arrays out of its inputs,
-calls the op's forward, and records a node.  Every array is read through `values`, so that a variable may one day hold a
-recipe in place of numbers without any op knowing.
+calls the op's forward, and records a node.  Every array is read through `values`: a variable may hold a recipe in place of
+numbers (ops/pending.pyx), and only ops that ask for it get to see that.
 
 A variable's place in the graph is the matter of `History` (_history.pyx); what one can do with it is `Operators` (_operators.pyx)
 element by element, and `Tensor` (_tensor.pyx) with its form.
@@ -16,6 +16,7 @@ from tinynet._grad_mode cimport is_grad_enabled
 from tinynet._graph cimport Leaf, Node, Op, record, watch_of
 from tinynet.ops.checks cimport quiet
 from tinynet.ops.memory cimport Block, apart, block_of, is_view, new_array, outline, own_copy, touch, wrap_external
+from tinynet.ops.pending cimport Pending, before_write, computed, expose
 
 import numpy as np
 
@@ -47,7 +48,37 @@ def set_tensor_class(type kind not None):
 
 cdef ndarray values(Variable t):
     """The tensor's numbers: the one function through which arrays are read."""
+    cdef Pending p
+    if t._array is None:
+        p = t.pending
+        t._array = computed(p)
+        t.pending = None
     return t._array
+
+
+cdef ndarray form(Variable t):
+    """An array of the tensor's shape, strides and dtype, whose elements must not be looked at."""
+    return t._array if t._array is not None else t.pending.like
+
+
+cdef bint waits(Variable t) noexcept:
+    """Whether the numbers have still to be computed."""
+    return t._array is None and t.pending.array is None
+
+
+cdef object taken(Op op, Variable t):
+    """What the op gets of t: its numbers, or a recipe that waits, if the op takes one."""
+    return t.pending if op.takes_pending and waits(t) else values(t)
+
+
+cdef Variable wrap_any(object result, Node node, int index):
+    """An op's result, an array or a recipe, as a Tensor."""
+    cdef Variable t
+    if not isinstance(result, Pending):
+        return wrap(<ndarray>result, node, index)
+    t = wrap(None, node, index)
+    t.pending = <Pending>result
+    return t
 
 
 cdef Variable wrap(ndarray array, Node node, int index):
@@ -82,7 +113,7 @@ cdef object run(Op op, tuple inputs, ndarray out=None):
             name = op.arguments[i] if i < len(op.arguments) else f"tensors[{i}]"
             raise DTypeError(f"{op.name}: {name} must be a Tensor; got {type(x).__name__}")
         t = <Variable>x
-        arrays.append(values(t))
+        arrays.append(taken(op, t))
         if recording and t.node is not None:
             record_it = True
             parents.append(t.node)
@@ -104,8 +135,9 @@ cdef object run(Op op, tuple inputs, ndarray out=None):
         return tuple([wrap(result[i], node, i) for i in range(len(result))])
     if record_it:
         node = record(op, tuple(parents), None if indices is None else tuple(indices), 1)
-    mark_view(arrays, result)
-    return wrap(result, node, 0)
+    if not isinstance(result, Pending):
+        mark_view(arrays, result)
+    return wrap_any(result, node, 0)
 
 
 cdef int mark_view(list arrays, ndarray result) except -1:
@@ -113,7 +145,7 @@ cdef int mark_view(list arrays, ndarray result) except -1:
     cdef Block block
     if is_view(result):
         block = block_of(result)
-        if block is not None and arrays and arrays[0] is not None and block_of(<ndarray>arrays[0]) is block:
+        if block is not None and arrays and isinstance(arrays[0], ndarray) and block_of(<ndarray>arrays[0]) is block:
             block.has_view = True
     return 0
 
@@ -165,21 +197,21 @@ cdef class Variable:
     @property
     def shape(self):
         """The sizes of the axes, a tuple of int."""
-        return (<object>values(self)).shape
+        return (<object>form(self)).shape
 
     @property
     def dtype(self):
         """The NumPy dtype of the elements."""
-        return (<object>values(self)).dtype
+        return (<object>form(self)).dtype
 
     @property
     def ndim(self):
         """The number of axes."""
-        return PyArray_NDIM(values(self))
+        return PyArray_NDIM(form(self))
 
     def dim(self):
         """The number of axes."""
-        return PyArray_NDIM(values(self))
+        return PyArray_NDIM(form(self))
 
     def size(self, dim=None):
         """The shape, or the size of one axis."""
@@ -189,7 +221,7 @@ cdef class Variable:
 
     def numel(self):
         """The number of elements."""
-        return int(PyArray_SIZE(values(self)))
+        return int(PyArray_SIZE(form(self)))
 
     @property
     def requires_grad(self):
@@ -211,7 +243,7 @@ cdef class Variable:
             if self.leaf is None:
                 self.leaf = Leaf.__new__(Leaf)
                 self.leaf.n_outputs = 1
-                self.leaf.like = outline(values(self))
+                self.leaf.like = outline(form(self))
             self.node = self.leaf
 
     def requires_grad_(self, requires_grad=True):
@@ -279,13 +311,12 @@ cdef class Variable:
     @property
     def _is_saved(self):
         """Whether an op keeps this memory for its backward, or did."""
-        return block_of(values(self)).is_saved
+        return self.pending.is_saved if waits(self) else block_of(values(self)).is_saved
 
     @property
     def _version(self):
         """How many times the memory was written in place."""
-        cdef Block block = block_of(values(self))
-        return block.version
+        return self.pending.version if waits(self) else block_of(values(self)).version
 
     def __len__(self):
         if self.ndim == 0:
@@ -331,7 +362,7 @@ cdef class Variable:
 
     def detach(self):
         """The same memory as a tensor without a gradient."""
-        return wrap(values(self), None, 0)
+        return wrap_any(self.pending if waits(self) else values(self), None, 0)
 
     def item(self):
         """The one element as a Python number."""
@@ -360,7 +391,9 @@ cdef class Variable:
         """
         if self.node is not None and not force:
             raise GraphError("numpy: the tensor requires a gradient, which would be lost; use .detach().numpy()")
-        return (<object>values(self)).view()
+        cdef ndarray a = values(self)
+        expose(a)
+        return (<object>a).view()
 
     def __array__(self, dtype=None, copy=None):
         a = self.numpy()
@@ -374,6 +407,7 @@ cdef class Variable:
         """The memory as a DLPack capsule, for another library's ``from_dlpack``; as `numpy`, not for what requires a gradient."""
         if self.node is not None:
             raise GraphError("__dlpack__: the tensor requires a gradient, which would be lost; use .detach()")
+        expose(values(self))
         return (<object>values(self)).__dlpack__(**options)
 
     def __dlpack_device__(self):
@@ -382,11 +416,12 @@ cdef class Variable:
     # -- written in place --
 
     cdef int check_write(self, str op) except -1:
-        """Whether this tensor's memory may be changed in place."""
+        """Whether this tensor's memory may be changed in place; what still has to be computed from it is computed."""
         if is_grad_enabled() and self.node is not None and isinstance(self.node, Leaf):
             raise GraphError(f"{op}: a leaf that requires a gradient cannot be changed in place; do it within no_grad()")
         if not (<object>values(self)).flags.writeable:
             raise ArgumentError(f"{op}: the tensor must be writable; got read-only memory")
+        before_write(values(self))
         return 0
 
     cdef int check_views(self, str op, Node node) except -1:
@@ -624,9 +659,16 @@ cdef ndarray checked_external(str op, object a):
 
 def arrays_of(params):
     """The arrays of a sequence of tensors, sharing memory."""
-    return [values(<Variable?>p) for p in params]
+    return [exposed(values(<Variable?>p)) for p in params]
 
 
 def grads_of(params):
     """The gradient arrays of a sequence of leaves; None where there is none."""
-    return [(<Variable?>p).leaf.grad if (<Variable?>p).leaf is not None else None for p in params]
+    return [exposed((<Variable?>p).leaf.grad) if (<Variable?>p).leaf is not None else None for p in params]
+
+
+cdef ndarray exposed(ndarray a):
+    """An array that is handed to code which may write into it; None stays None."""
+    if a is not None:
+        expose(a)
+    return a

@@ -4,6 +4,9 @@ Each saves the one array that its derivative is written with, y where that loses
 runs the C kernels over pieces of 8192 elements (32 KiB, an L1 cache), on a slice of channels where it lies; float64 is NumPy,
 written as the equations stand.
 
+ReLU and sigmoid of a batch normalisation that is not computed yet are not computed either, but join its recipe
+(ops/pending.pyx).
+
 ReLU6: Krizhevsky 2010.  Leaky ReLU: Maas, Hannun & Ng 2013.  ELU: Clevert, Unterthiner & Hochreiter 2016.  GELU and SiLU:
 Hendrycks & Gimpel 2016.  Softplus: Dugas, Bengio, Belisle, Nadeau & Garcia 2001.  Hard tanh: Collobert 2004.
 """
@@ -16,6 +19,7 @@ from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, quiet
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport matching, new_like, same_layout
+from tinynet.ops.pending cimport Following, NOTHING, Pending, RELU, SIGMOID, computed, followed
 from tinynet.ops.threads cimport PIECE, team, tn_enter, tn_leave
 from tinynet.ops.walk cimport Stretch, Walk, plan, stretch
 
@@ -132,9 +136,10 @@ cdef class Activation(Op):
     cdef double[2] p                     # the parameters
     cdef int cost                        # of an element of the forward, in units of `team`
     cdef int backward_cost
+    cdef Following following             # what it is in a recipe, if it may join one
 
     def __cinit__(self, *args):
-        self.by_output, self.backward_cost = True, 10
+        self.by_output, self.backward_cost, self.following = True, 10, NOTHING
 
     cdef object forward_f64(self, ndarray x):
         raise NotImplementedError
@@ -143,8 +148,17 @@ cdef class Activation(Op):
         raise NotImplementedError
 
     cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray x = inputs[0], y
+        cdef ndarray x, y
         cdef float[2] p
+        cdef Pending recipe
+        if isinstance(inputs[0], Pending):
+            recipe = <Pending>inputs[0]
+            if recipe.following == NOTHING:
+                self.recipe = followed(recipe, self.following)
+                self.recipe.is_saved = True in self.needs
+                return self.recipe
+            inputs = (computed(recipe),)
+        x = inputs[0]
         if self.forward_f32 == NULL and self.forward_p_f32 == NULL:
             raise NotImplementedError(f"{self.name}: no forward")
         check_float(self.name, "input", x)
@@ -161,7 +175,14 @@ cdef class Activation(Op):
         self.save((y if self.by_output else x,))
         return y
 
+    cdef int check_saved(self) except -1:
+        if self.recipe is not None and self.recipe.array is not None:    # as if it had been saved when it was computed
+            self.saved, self.versions[0] = (self.recipe.array,), self.recipe.version
+        return Op.check_saved(self)
+
     cdef tuple backward(self, object gy, tuple needs, tuple into):
+        if self.recipe is not None:
+            self.saved = (computed(self.recipe),)
         cdef ndarray v = self.saved[0], g = gy, gx = new_like(v)
         cdef float[2] p
         if PyArray_TYPE(v) == NPY_FLOAT:
@@ -179,6 +200,7 @@ cdef class Sigmoid(Activation):
 
     def __cinit__(self):
         self.forward_f32, self.backward_f32, self.cost = K.sigmoid_forward_f32, K.sigmoid_backward_f32, 30
+        self.takes_pending, self.following = True, SIGMOID
 
     cdef object forward_f64(self, ndarray x):
         return 1.0 / (1.0 + np.exp(np.negative(x)))
@@ -205,6 +227,7 @@ cdef class ReLU(Activation):
 
     def __cinit__(self):
         self.forward_f32, self.backward_f32, self.cost = K.relu_forward_f32, K.relu_backward_f32, 8
+        self.takes_pending, self.following = True, RELU
 
     cdef object forward_f64(self, ndarray x):
         return np.maximum(x, 0.0)

@@ -80,6 +80,15 @@ cdef extern from "tinynet.h" nogil:
         void (*bn_backward_f32)(float* gx, const float* gy, const float* x, const float* center, const float* a,
                                 const float* b, const float* d, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldo,
                                 Py_ssize_t ldg, Py_ssize_t ldx) noexcept nogil
+        void (*bn_relu_apply_f32)(float* y, const float* x, const float* center, const float* scale, const float* shift,
+                                  Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldy, Py_ssize_t ldx) noexcept nogil
+        void (*bn_relu_reduce_f32)(double* sum_g, double* sum_gx, const float* gy, const float* x, const float* center,
+                                   const float* scale, const float* shift, const float* gate_scale, const float* gate_shift,
+                                   Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldg, Py_ssize_t ldx) noexcept nogil
+        void (*bn_relu_backward_f32)(float* gx, const float* gy, const float* x, const float* center, const float* a,
+                                     const float* b, const float* d, const float* gate_scale, const float* gate_shift,
+                                     Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldo, Py_ssize_t ldg,
+                                     Py_ssize_t ldx) noexcept nogil
         void (*softmax_forward_f32)(float* y, const float* x, Py_ssize_t rows, Py_ssize_t c) noexcept nogil
         void (*softmax_backward_f32)(float* gx, const float* gy, const float* y, Py_ssize_t rows, Py_ssize_t c) noexcept nogil
         void (*log_softmax_forward_f32)(float* y, const float* x, Py_ssize_t rows, Py_ssize_t c) noexcept nogil

@@ -12,6 +12,8 @@ cdef class Block:
     cdef uint64_t version           # rises with every write in place through a tensor
     cdef bint is_saved              # an op keeps it for its backward, or did
     cdef bint has_view              # an op made a view of it: a recorded write in place would falsify it
+    cdef bint exposed               # code outside may write into it unseen
+    cdef int pendings               # results not computed yet that will be read out of it: see ops/pending.pyx
 
 
 cdef size_t size_of(int dtype) except 0

@@ -20,6 +20,10 @@ pass over the rows, and all passes are of one form, coefficient vectors times co
 
 mu is known in double; what float32 cannot hold of it goes into the shift, so a mean of 1e4 beside a standard deviation of 1e-2
 costs no accuracy.  Sums over many rows are taken in up to SLOTS ranges of rows, given by the shape, and merged in order.
+
+y is not computed here but handed out as a recipe (ops/pending.pyx), which a ReLU or sigmoid joins.  The gradient of a ReLU then
+comes here as well (`takes_over`): both passes back, the sums and gx, form y again and take g = 0 where it is not above 0.  In
+the last backward gx is written over x if nobody else holds that.
 """
 
 from cython.parallel cimport prange
@@ -29,13 +33,14 @@ from numpy cimport (
     npy_intp,
 )
 
-from tinynet._graph cimport Op
+from tinynet._graph cimport Deferred, Op
 from tinynet.ops.channels cimport as_matrix, fill, new_rows, rows_of
 from tinynet.ops.checks cimport check_float, check_same_dtype, quiet, shape_of
-from tinynet.ops.kernels cimport K, TN_ROW_BLOCK
+from tinynet.ops.kernels cimport K
 from tinynet.ops.layout cimport Map
-from tinynet.ops.memory cimport contiguous, new_array, outline, touch
-from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
+from tinynet.ops.memory cimport block_of, contiguous, new_array, outline, sole_reference, touch
+from tinynet.ops.pending cimport CENTER, NOTHING, RELU, SCALE, SHIFT, apply_f32, before_write, may_wait, postpone, range_of_rows
+from tinynet.ops.threads cimport team, tn_enter, tn_leave
 
 import numpy as np
 
@@ -44,12 +49,7 @@ from tinynet.errors import ArgumentError, ShapeError
 import_array()
 
 cdef enum:
-    CENTER, SCALE, SHIFT, RSTD, HAT_SHIFT, A, B, D, VECTORS      # coefficient vectors of C float32 each
-
-
-cdef inline Py_ssize_t range_of_rows(Py_ssize_t m) noexcept:
-    """Rows per range: whole blocks of TN_ROW_BLOCK, at least one, and at most SLOTS ranges."""
-    return max(((m + SLOTS - 1) // SLOTS + TN_ROW_BLOCK - 1) // TN_ROW_BLOCK, 1) * TN_ROW_BLOCK
+    RSTD = 3, HAT_SHIFT, A, B, D, VECTORS            # coefficient vectors of C float32 each, after CENTER, SCALE and SHIFT
 
 
 cdef void statistics_piece(double* part, const Map* x, Py_ssize_t m, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
@@ -118,47 +118,36 @@ def batch_statistics(ndarray x not None):
     return np.array(s[0]), np.array(s[1]), m.n * m.h * m.w
 
 
-cdef void apply_piece(const Map* y, const Map* x, const float* center, const float* scale, const float* shift, Py_ssize_t m,
-                      Py_ssize_t step, Py_ssize_t i) noexcept nogil:
-    cdef unsigned long mode = tn_enter()
-    K.bn_apply_f32(<float*>y.data + i * step * y.ld, <float*>x.data + i * step * x.ld, center, scale, shift,
-                   min(step, m - i * step), x.c, y.ld, x.ld)
-    tn_leave(mode)
-
-
-cdef int apply_f32(const Map* y, const Map* x, const float* center, const float* scale, const float* shift) except -1:
-    """y = (x - center) scale + shift, per channel."""
-    cdef Py_ssize_t m = x.n * x.h * x.w, step = range_of_rows(m), i
-    cdef int threads = team(12.0 * m * x.c, (m + step - 1) // step)
-    if threads == 1:
-        with nogil:
-            for i in range((m + step - 1) // step):
-                apply_piece(y, x, center, scale, shift, m, step, i)
-    else:
-        for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads):
-            apply_piece(y, x, center, scale, shift, m, step, i)
-    return 0
-
-
-cdef void reduce_piece(double* part, const Map* g, const Map* x, const float* v, Py_ssize_t m, Py_ssize_t step,
+cdef void reduce_piece(double* part, const Map* g, const Map* x, const float* v, bint relu, Py_ssize_t m, Py_ssize_t step,
                        Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t c = g.c
     cdef const float* pg = <const float*>g.data + i * step * g.ld
     if x == NULL:                        # only the sum of g is wanted: summed as the other kernel does
         K.column_sum_f32(part + 2 * i * c, pg, min(step, m - i * step), c, g.ld)
+    elif relu:
+        K.bn_relu_reduce_f32(part + 2 * i * c, part + (2 * i + 1) * c, pg, <float*>x.data + i * step * x.ld, v + CENTER * c,
+                             v + RSTD * c, v + HAT_SHIFT * c, v + SCALE * c, v + SHIFT * c, min(step, m - i * step), c, g.ld,
+                             x.ld)
     else:
         K.bn_reduce_f32(part + 2 * i * c, part + (2 * i + 1) * c, pg, <float*>x.data + i * step * x.ld, v + CENTER * c,
                         v + RSTD * c, v + HAT_SHIFT * c, min(step, m - i * step), c, g.ld, x.ld)
     tn_leave(mode)
 
 
-cdef void backward_piece(const Map* gx, const Map* g, const Map* x, const float* v, Py_ssize_t m, Py_ssize_t step,
+cdef void backward_piece(const Map* gx, const Map* g, const Map* x, const float* v, bint relu, Py_ssize_t m, Py_ssize_t step,
                          Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t c = x.c
-    K.bn_backward_f32(<float*>gx.data + i * step * gx.ld, <float*>g.data + i * step * g.ld, <float*>x.data + i * step * x.ld,
-                      v + CENTER * c, v + A * c, v + B * c, v + D * c, min(step, m - i * step), c, gx.ld, g.ld, x.ld)
+    cdef float* to = <float*>gx.data + i * step * gx.ld
+    cdef const float* pg = <const float*>g.data + i * step * g.ld
+    cdef const float* px = <const float*>x.data + i * step * x.ld
+    if relu:
+        K.bn_relu_backward_f32(to, pg, px, v + CENTER * c, v + A * c, v + B * c, v + D * c, v + SCALE * c, v + SHIFT * c,
+                               min(step, m - i * step), c, gx.ld, g.ld, x.ld)
+    else:
+        K.bn_backward_f32(to, pg, px, v + CENTER * c, v + A * c, v + B * c, v + D * c, min(step, m - i * step), c, gx.ld, g.ld,
+                          x.ld)
     tn_leave(mode)
 
 
@@ -247,17 +236,25 @@ cdef class BatchNorm(Op):
         else:
             self.take_running()
         self.invert_root()
-        y = new_rows(x, &my)
+        self.like = outline(x)
         if single:
             self.set_vectors(gamma, beta)
-            apply_f32(&my, &mx, self.vector(CENTER), self.vector(SCALE), self.vector(SHIFT))
+        self.save((rows if self.needs[1] or (self.batch and self.needs[0]) else None, None if single else gamma))
+        if may_wait(rows):
+            return postpone(rows, &mx, self.like, self.vectors, NOTHING)
+        y = new_rows(x, &my)
+        if single:
+            apply_f32(&my, &mx, self.vector(CENTER), self.vector(SCALE), self.vector(SHIFT), NOTHING)
         else:
             with quiet():
                 xh = (as_matrix(rows) - self.mean_rstd[0]) * self.mean_rstd[1]
                 fill(y, xh * (1.0 if gamma is None else gamma) + (0.0 if beta is None else beta))
-        self.like = outline(x)
-        self.save((rows if self.needs[1] or (self.batch and self.needs[0]) else None, None if single else gamma))
         return y
+
+    cdef bint takes_over(self, Op following):
+        # Its mask is formed again from x: so x must be at hand, and be what the forward saw.
+        return (self.batch and following.recipe.following == RELU and following.recipe.vectors is self.vectors
+                and self.saved[0] is not None and not block_of(<ndarray>self.saved[0]).exposed)
 
     cdef int take_running(self) except -1:
         """(mean, var) from the buffers."""
@@ -281,6 +278,8 @@ cdef class BatchNorm(Op):
         cdef Py_ssize_t c = PyArray_DIMS(self.mean_rstd)[1], j
         cdef double* mean = <double*>PyArray_DATA(self.mean_rstd)
         cdef double* var = mean + c
+        before_write(self.running_mean)
+        before_write(self.running_var)
         cdef double keep = 1.0 - self.momentum, unbiased = m / (m - 1.0) * self.momentum
         cdef bint single = PyArray_TYPE(self.running_mean) == NPY_FLOAT
         cdef void* rm = PyArray_DATA(self.running_mean)
@@ -335,21 +334,31 @@ cdef class BatchNorm(Op):
         return 0
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray x = self.saved[0], g, gx = None, sums = None
+        cdef ndarray x = self.saved[0], g, gx = None, sums = None, ggamma, gbeta
         cdef Map mg, mx, mgx
+        cdef bint relu = isinstance(gy, Deferred)
+        if relu:
+            (<Deferred>gy).op = None             # with its recipe, which may be the last to hold x
+            gy = (<Deferred>gy).gradient
         g = rows_of(gy, &mg)
         if x is not None:
             rows_of(x, &mx)
-        if needs[0]:
-            gx = new_rows(self.like, &mgx)
-        if PyArray_TYPE(g) == NPY_FLOAT and mg.n and mg.h and mg.w and mg.c:
-            if self.batch or needs[1] or needs[2]:
-                sums = self.reduce_f32(&mg, &mx if x is not None else NULL)
+        if PyArray_TYPE(g) != NPY_FLOAT or not (mg.n and mg.h and mg.w and mg.c):
             if needs[0]:
-                self.backward_f32(&mgx, &mg, &mx if x is not None else NULL, sums)
-        else:
+                gx = new_rows(self.like, &mgx)
             sums = self.backward_f64(gx, as_matrix(g), x)
-        return (gx, narrowed(sums, 1, g) if needs[1] else None, narrowed(sums, 0, g) if needs[2] else None)
+            return (gx, narrowed(sums, 1, g) if needs[1] else None, narrowed(sums, 0, g) if needs[2] else None)
+        if self.batch or needs[1] or needs[2]:
+            sums = self.reduce_f32(&mg, &mx if x is not None else NULL, relu)
+        ggamma = narrowed(sums, 1, g) if needs[1] else None
+        gbeta = narrowed(sums, 0, g) if needs[2] else None
+        if needs[0] and self.final and self.batch and sole_reference(x, 2):      # that of `saved` and ours
+            gx, mgx = x, mx                      # from here on nothing can fail
+        elif needs[0]:
+            gx = new_rows(self.like, &mgx)
+        if needs[0]:
+            self.backward_f32(&mgx, &mg, &mx if x is not None else NULL, sums, relu)
+        return (gx, ggamma, gbeta)
 
     cdef ndarray backward_f64(self, ndarray gx, object g, ndarray x):
         """gx is filled, unless None; returns (2, C): gbeta and ggamma (without x, gbeta alone)."""
@@ -365,8 +374,8 @@ cdef class BatchNorm(Op):
             fill(gx, a * (g - (sums[0] + xh * sums[1]) / len(g) if self.batch and len(g) else g))
         return sums
 
-    cdef ndarray reduce_f32(self, const Map* g, const Map* x):
-        """(2, C) float64: gbeta = sum g and ggamma = sum g xh; without x gbeta alone."""
+    cdef ndarray reduce_f32(self, const Map* g, const Map* x, bint relu):
+        """(2, C) float64: gbeta = sum g and ggamma = sum g xh; without x gbeta alone.  With `relu` g stands before it."""
         cdef Py_ssize_t m = g.n * g.h * g.w, c = g.c, step = range_of_rows(m), i, j
         cdef Py_ssize_t ranges = (m + step - 1) // step
         cdef npy_intp[2] shape
@@ -378,16 +387,16 @@ cdef class BatchNorm(Op):
         if threads == 1:
             with nogil:
                 for i in range(ranges):
-                    reduce_piece(part, g, x, v, m, step, i)
+                    reduce_piece(part, g, x, v, relu, m, step, i)
         else:
             for i in prange(ranges, nogil=True, schedule="static", num_threads=threads):
-                reduce_piece(part, g, x, v, m, step, i)
+                reduce_piece(part, g, x, v, relu, m, step, i)
         for i in range(1, ranges):
             for j in range(2 * c if x != NULL else c):
                 part[j] += part[2 * i * c + j]
         return parts if ranges == 1 else parts[:2]
 
-    cdef int backward_f32(self, const Map* gx, const Map* g, const Map* x, ndarray sums) except -1:
+    cdef int backward_f32(self, const Map* gx, const Map* g, const Map* x, ndarray sums, bint relu) except -1:
         """gx = a g + b (x - center) + d; with constant statistics gx = a g."""
         cdef Py_ssize_t m = g.n * g.h * g.w, c = g.c, step = range_of_rows(m), j, i
         cdef float* v = self.vector(0)
@@ -403,15 +412,15 @@ cdef class BatchNorm(Op):
             v[B * c + j] = <float>b
             v[D * c + j] = <float>(-a * s[j] / m - b * (mean[j] - v[CENTER * c + j])) if self.batch else 0.0
         if not self.batch:
-            return apply_f32(gx, g, v + B * c, v + A * c, v + D * c)    # B and D are 0
+            return apply_f32(gx, g, v + B * c, v + A * c, v + D * c, NOTHING)        # B and D are 0
         threads = team(18.0 * m * c, (m + step - 1) // step)
         if threads == 1:
             with nogil:
                 for i in range((m + step - 1) // step):
-                    backward_piece(gx, g, x, v, m, step, i)
+                    backward_piece(gx, g, x, v, relu, m, step, i)
         else:
             for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads):
-                backward_piece(gx, g, x, v, m, step, i)
+                backward_piece(gx, g, x, v, relu, m, step, i)
         return 0
 
 

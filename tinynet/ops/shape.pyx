@@ -9,10 +9,11 @@ from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_ISCARRAY_RO, PyArray_SIZE
 from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast
 from tinynet.ops.checks cimport axis_of, check_same_dtype, quiet, shape_of
-from tinynet.ops.layout cimport Map, is_channels_last, new_nhwc
+from tinynet.ops.layout cimport Map, is_channels_last, is_nhwc, new_nhwc
 from tinynet.ops.memory cimport (
     contiguous, matching, new_array, new_like, new_shaped, outline, own_copy, repeated, reshaped,
 )
+from tinynet.ops.pending cimport Pending, compute_into, computed
 from tinynet.ops.walk cimport assign
 
 import numpy as np
@@ -137,7 +138,8 @@ cdef bint fit_along(ndarray a, ndarray b, int axis) noexcept:
 cdef class Cat(Op):
     """y = the inputs one after the other along `dim`.  The gradient of each is its slice of gy, a view.
 
-    As in PyTorch, an input of shape (0,) beside inputs of more axes adds nothing.
+    As in PyTorch, an input of shape (0,) beside inputs of more axes adds nothing.  An image that is not computed yet
+    (ops/pending.pyx) is computed into its slice.
     """
 
     cdef object dim
@@ -146,14 +148,16 @@ cdef class Cat(Op):
     cdef list empty
 
     def __init__(self, dim=0):
-        self.dim = dim
+        self.dim, self.takes_pending = dim, True
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray first, x
         cdef int i
-        self.empty = [adds_nothing(x) for x in inputs]
+        cdef tuple given = inputs
         if not inputs:
             raise ArgumentError("cat: tensors must hold at least one tensor; got none")
+        inputs = tuple([form_of(each) for each in given])
+        self.empty = [adds_nothing(x) for x in inputs]
         first = inputs[0]
         for x in inputs:
             if not adds_nothing(x):
@@ -183,9 +187,9 @@ cdef class Cat(Op):
             shape[self.axis] = self.ends[-1]
             y = self.room(first, parts, shape)
         if nd == 4:
-            self.copy_images(y, inputs)
+            self.copy_images(y, given)
         elif parts:
-            np.concatenate(parts, self.axis, y)
+            np.concatenate([array_of(given[i]) for i in range(len(given)) if not self.empty[i]], self.axis, y)
         return y
 
     cdef ndarray room(self, ndarray first, list parts, list shape):
@@ -204,7 +208,7 @@ cdef class Cat(Op):
         for i in range(len(inputs)):
             if not self.empty[i]:
                 cut[self.axis] = slice(self.ends[i], self.ends[i + 1])
-                assign((<object>y)[tuple(cut)], inputs[i])
+                copy_image((<object>y)[tuple(cut)], inputs[i])
         return 0
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
@@ -217,6 +221,27 @@ cdef class Cat(Op):
             else:
                 gradients.append(gy[tuple(cut)] if needs[i] else None)
         return tuple(gradients)
+
+
+cdef ndarray form_of(object x):
+    """The array, or the outline of one that is not computed yet."""
+    return (<Pending>x).like if isinstance(x, Pending) else <ndarray>x
+
+
+cdef ndarray array_of(object x):
+    return computed(<Pending>x) if isinstance(x, Pending) else <ndarray>x
+
+
+cdef int copy_image(ndarray y, object x) except -1:
+    """y = x, an array or one that is not computed yet."""
+    cdef Map m
+    if not isinstance(x, Pending) or not is_nhwc(y, &m):
+        assign(y, array_of(x))
+        return 0
+    compute_into(<Pending>x, &m)
+    if (<Pending>x).array is not None:   # another thread wanted to write over its input meanwhile, and may have done so
+        assign(y, (<Pending>x).array)
+    return 0
 
 
 cdef bint adds_nothing(ndarray x) noexcept:
