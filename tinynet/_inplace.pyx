@@ -3,14 +3,16 @@
 What may be written, and what becomes of the graph, stands in _variable.pyx (`check_write`, `write`, `fill`, `old`).
 """
 
+from cpython.ref cimport Py_REFCNT
 from numpy cimport import_array, ndarray
 
 from tinynet._grad_mode cimport is_grad_enabled
-from tinynet._graph cimport Op
+from tinynet._graph cimport Leaf, Op
 from tinynet._history cimport History
 from tinynet._operands cimport accepted, binary, times
-from tinynet._variable cimport Variable, run, values
+from tinynet._variable cimport Variable, run, values, waits
 from tinynet.ops.memory cimport block_of
+from tinynet.ops.pending cimport NOTHING, Pending
 
 import numpy as np
 
@@ -33,6 +35,8 @@ cdef object in_place(Variable t, str op, type kind, object other):
 
 cdef object map_in_place(Variable t, str name, Op op):
     """t = op(t) in t's memory.  Recorded, that is done directly only if the op does not save what would be overwritten."""
+    if op.takes_pending and is_own_recipe(t):
+        return join_recipe(t, op)
     t.check_write(name)
     t.check_views(name, t.node)
     cdef bint directly = op.by_output or t.node is None or not is_grad_enabled()
@@ -41,6 +45,24 @@ cdef object map_in_place(Variable t, str name, Op op):
     if op.saved is not None and op.saved[0] is a:
         op.versions[0] = block_of(a).version             # what it saved is the new value
     return result
+
+
+cdef bint is_own_recipe(Variable t) noexcept:
+    """Whether t is the result of an operation that is not computed yet, has no activation, and is held by nobody else."""
+    if not waits(t) or isinstance(t.node, Leaf):
+        return False
+    cdef Pending p = t.pending
+    return p.following == NOTHING and Py_REFCNT(p) == 2
+
+
+cdef object join_recipe(Variable t, Op op):
+    """t = op(t) where `is_own_recipe`: that of the result takes its place, as if its memory had been written."""
+    cdef Variable y = <Variable>run(op, (t,))
+    y.pending.version = t.pending.version + 1
+    t.pending = y.pending
+    if is_grad_enabled() and not (t.node is None and y.node is None):
+        t.rebind(y.node, y.index)
+    return t
 
 
 cdef class InPlace(History):

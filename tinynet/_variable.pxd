@@ -25,6 +25,7 @@ cdef tuple FLOATS                               # the dtypes that can be differe
 
 cdef ndarray values(Variable t)
 cdef ndarray form(Variable t)
+cdef bint waits(Variable t) noexcept
 cdef Variable wrap(ndarray array, Node node, int index)
 cdef Variable shown(ndarray gradient)
 cdef object run(Op op, tuple inputs, ndarray out=*)
