@@ -117,8 +117,8 @@ INLINE void apply_strip(float *y, const float *x, const float *center, const flo
         }
 }
 
-INLINE void bn_apply(float *y, const float *x, const float *center, const float *scale, const float *shift, ptrdiff_t rows,
-                  ptrdiff_t c, ptrdiff_t ldy, ptrdiff_t ldx, const int relu) {
+INLINE void bn_apply(float *y, const float *x, const float *center, const float *scale, const float *shift,
+                     ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldy, ptrdiff_t ldx, const int relu) {
     for (ptrdiff_t first = 0; first < rows; first += TN_ROW_BLOCK) {
 #define STRIP(vectors, width)                                                                                        \
     apply_strip(y + first * ldy + j, x + first * ldx + j, center + j, scale + j, shift + j, block_rows(first, rows), \
@@ -168,13 +168,13 @@ INLINE void reduce_strip(double *sum_g, double *sum_gx, const float *gy, const f
 }
 
 INLINE void bn_reduce(double *sum_g, double *sum_gx, const float *gy, const float *x, const float *center,
-                   const float *scale, const float *shift, const float *const gate[2], ptrdiff_t rows, ptrdiff_t c,
-                   ptrdiff_t ldg, ptrdiff_t ldx) {
+                      const float *scale, const float *shift, const float *const gate[2], ptrdiff_t rows, ptrdiff_t c,
+                      ptrdiff_t ldg, ptrdiff_t ldx) {
     memset(sum_g, 0, (size_t)c * sizeof *sum_g);
     memset(sum_gx, 0, (size_t)c * sizeof *sum_gx);
     for (ptrdiff_t first = 0; first < rows; first += TN_ROW_BLOCK) {
-#define STRIP(vectors, width)                                                                           \
-    reduce_strip(sum_g, sum_gx, gy + first * ldg, x + first * ldx, center, scale, shift, gate, j,       \
+#define STRIP(vectors, width)                                                                     \
+    reduce_strip(sum_g, sum_gx, gy + first * ldg, x + first * ldx, center, scale, shift, gate, j, \
                  block_rows(first, rows), ldg, ldx, vectors, width)
         EACH_STRIP_OF_COLUMNS(c, STRIP);
 #undef STRIP
@@ -218,11 +218,11 @@ INLINE void backward_strip(float *gx, const float *gy, const float *x, const flo
 }
 
 INLINE void bn_backward(float *gx, const float *gy, const float *x, const float *center, const float *a, const float *b,
-                     const float *d, const float *const gate[2], ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldo,
-                     ptrdiff_t ldg, ptrdiff_t ldx) {
+                        const float *d, const float *const gate[2], ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ldo,
+                        ptrdiff_t ldg, ptrdiff_t ldx) {
     for (ptrdiff_t first = 0; first < rows; first += TN_ROW_BLOCK) {
-#define STRIP(vectors, width)                                                                               \
-    backward_strip(gx + first * ldo, gy + first * ldg, x + first * ldx, center, a, b, d, gate, j,           \
+#define STRIP(vectors, width)                                                                     \
+    backward_strip(gx + first * ldo, gy + first * ldg, x + first * ldx, center, a, b, d, gate, j, \
                    block_rows(first, rows), ldo, ldg, ldx, vectors, width)
         EACH_STRIP_OF_COLUMNS(c, STRIP);
 #undef STRIP

@@ -1,4 +1,4 @@
-"""What the tests of fusion share: a computation run with fusion on and off, and its results compared to the bit."""
+"""What the tests of fusion share: a computation run with fusion on and off, with the same bits."""
 
 from __future__ import annotations
 

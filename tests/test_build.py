@@ -27,8 +27,9 @@ LAYERS = [
     ["tinynet.errors", "tinynet._version", "tinynet._check", "tinynet._format", "tinynet.cuda"],
     [
         f"tinynet.ops.{name}"
-        for name in ("arena", "blas", "channels", "checks", "kernels", "layout", "memory", "pending", "threads", "walk")
+        for name in ("arena", "blas", "checks", "kernels", "layout", "memory", "threads", "walk")
     ],
+    ["tinynet.ops.channels", "tinynet.ops.pending"],
     ["tinynet._graph", "tinynet._grad_mode", "tinynet._hooks", "tinynet.random"],
     ["tinynet.ops"],
     ["tinynet._variable"],

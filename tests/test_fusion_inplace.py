@@ -1,4 +1,4 @@
-"""What is written in place around a batch normalisation that is not computed yet: nobody can tell that it was not."""
+"""What is written in place around a batch normalisation that is not computed yet: nobody can tell."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ WRITES: dict[str, Callable[[tn.Tensor], Any]] = {
     "slice": lambda t: t[2:4].mul_(2),
     "detached": lambda t: t.detach().sub_(2),
     "data": lambda t: t.data.sub_(2),
-    "clip gradient": lambda t: (setattr(p := nn.Parameter(t.detach()), "grad", t), nn.utils.clip_grad_value_([p], 0.1)),
+    "clip gradient": lambda t: (
+        setattr(p := nn.Parameter(t.detach()), "grad", t),
+        nn.utils.clip_grad_value_([p], 0.1),
+    ),
     "sgd": lambda t: step(optim.SGD, t),
     "adam": lambda t: step(optim.Adam, t),
     "adagrad": lambda t: step(optim.Adagrad, t),
@@ -104,7 +107,9 @@ def test_the_result_is_written(write: str, before: str) -> None:
         same_either_way(work)
 
 
-@pytest.mark.parametrize("write", ["add_", "relu_", "relu inplace", "exp_", "setitem", "dropout inplace", "copy_", "zero_"])
+@pytest.mark.parametrize(
+    "write", ["add_", "relu_", "relu inplace", "exp_", "setitem", "dropout inplace", "copy_", "zero_"]
+)
 def test_recorded_writes(write: str) -> None:
     """Into the result of normalisation and into that of ReLU: gradients, or the same errors."""
 
@@ -198,15 +203,16 @@ def test_views_of_memory_that_others_may_write() -> None:
     """From outside, or given out before: computed at once."""
     with fusion(True), tn.no_grad():
         outside = np.random.default_rng(0).standard_normal((40, 64)).astype(np.float32)
-        given = 1 * leaf((40, 64))
+        given = 1 * leaf((80, 64))
         view = given.numpy()
-        for z, array in ((tn.from_numpy(outside), outside), (given, view), (given[:20], view)):
+        for z, array in ((tn.from_numpy(outside), outside), (given, view), (given[:40], view)):
             before = in_use()
             y = F.relu(bn(z))
-            assert in_use() - before >= 4 * z.numel()
+            assert in_use() - before >= 4 * z.numel() > 0
             copied = y.detach().clone()
             array[...] += 1
             np.testing.assert_array_equal(y.numpy(), copied.numpy())
+            del y, copied
 
 
 def test_relu_in_place_stays_unread() -> None:
@@ -217,8 +223,13 @@ def test_relu_in_place_stays_unread() -> None:
         b = bn(z)
         name = b.grad_fn.name
         r = F.relu(b, inplace=True)
-        assert r is b and b._version == 1
-        assert (name, b.grad_fn.name, b.grad_fn.next_functions[0].name) == ("batch_norm", "relu", "batch_norm")
+        assert r is b
+        assert b._version == 1
+        assert (name, b.grad_fn.name, b.grad_fn.next_functions[0].name) == (
+            "batch_norm",
+            "relu",
+            "batch_norm",
+        )
         assert in_use() - before < 2 * z.numel()
         shared = bn(z).detach()
         other = shared.detach()
@@ -281,7 +292,7 @@ def test_a_leaf_whose_values_are_not_computed() -> None:
 
 
 def test_a_writer_in_another_thread() -> None:
-    """Writes after it was told that the normalisation is done, while this thread computes: what is read is from before."""
+    """Told that the normalisation is done it writes, while this thread computes with what was before."""
     with fusion(True), tn.no_grad():
         for repeat in range(10):
             z = leaf((32, 32, 16, 16), repeat).contiguous(memory_format=tn.channels_last)

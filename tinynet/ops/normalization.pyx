@@ -352,8 +352,8 @@ cdef class BatchNorm(Op):
             sums = self.reduce_f32(&mg, &mx if x is not None else NULL, relu)
         ggamma = narrowed(sums, 1, g) if needs[1] else None
         gbeta = narrowed(sums, 0, g) if needs[2] else None
-        if needs[0] and self.final and self.batch and sole_reference(x, 2):      # that of `saved` and ours
-            gx, mgx = x, mx                      # from here on nothing can fail
+        if needs[0] and self.final and self.batch and sole_reference(x, 2) and PyArray_NDIM(x) == PyArray_NDIM(self.like):
+            gx, mgx = x, mx                      # nobody but `saved` and us holds x, and from here on nothing can fail
         elif needs[0]:
             gx = new_rows(self.like, &mgx)
         if needs[0]:

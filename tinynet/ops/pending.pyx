@@ -105,6 +105,7 @@ cdef int compute_into(Pending p, const Map* y) except -1:
     """The result of a recipe that waits, into the rows y."""
     cdef ndarray rows = p.rows, vectors = p.vectors          # kept while the GIL is released
     cdef Map x = p.map
+    x.data = <char*>PyArray_DATA(rows)
     cdef float* v = <float*>PyArray_DATA(vectors)
     return apply_f32(y, &x, v + CENTER * x.c, v + SCALE * x.c, v + SHIFT * x.c, p.following)
 
