@@ -153,7 +153,7 @@ cdef class Activation(Op):
         cdef Pending recipe
         if isinstance(inputs[0], Pending):
             recipe = <Pending>inputs[0]
-            if recipe.following == NOTHING:
+            if recipe.following == NOTHING and recipe.array is None:
                 self.recipe = followed(recipe, self.following)
                 self.recipe.is_saved = True in self.needs
                 return self.recipe

@@ -235,12 +235,11 @@ cdef ndarray array_of(object x):
 cdef int copy_image(ndarray y, object x) except -1:
     """y = x, an array or one that is not computed yet."""
     cdef Map m
-    if not isinstance(x, Pending) or not is_nhwc(y, &m):
-        assign(y, array_of(x))
-        return 0
-    compute_into(<Pending>x, &m)
-    if (<Pending>x).array is not None:   # another thread wanted to write over its input meanwhile, and may have done so
-        assign(y, (<Pending>x).array)
+    if isinstance(x, Pending) and (<Pending>x).array is None and is_nhwc(y, &m):
+        compute_into(<Pending>x, &m)
+        if (<Pending>x).array is None:
+            return 0                     # else another thread computed it meanwhile, and may have written over its input since
+    assign(y, array_of(x))
     return 0
 
 
