@@ -26,6 +26,7 @@ from tinynet.ops.depthwise cimport depthwise_data, depthwise_forward, depthwise_
 from tinynet.ops.kernels cimport K, TN_ROW_BLOCK
 from tinynet.ops.layout cimport Map, is_nhwc, new_nhwc, nhwc
 from tinynet.ops.memory cimport contiguous, new_array
+from tinynet.ops.spreading cimport spread_data, takes_spreading
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 from tinynet.ops.windows cimport Shape
 from tinynet.ops.winograd cimport (
@@ -213,7 +214,7 @@ cdef class Windows(Op):
         if depthwise:
             depthwise_forward(z, &my, &mx, w, b)
         elif takes_winograd(z, FORWARD):
-            winograd_forward(z, &my, &mx, w, b)
+            winograd_forward(z, &my, &mx, w, b, add)
         else:
             product_forward(z, &my, &mx, w, b, add)
         return y
@@ -223,7 +224,8 @@ cdef class Windows(Op):
         cdef Shape* z = &self.shape
         cdef Map mx, my
         cdef bint depthwise = takes_depthwise(z, True)
-        cdef bint add = into is not None and PyArray_TYPE(y) == NPY_FLOAT and not depthwise and adds_data(z)
+        cdef bint spreading = not depthwise and takes_spreading(z)
+        cdef bint add = into is not None and PyArray_TYPE(y) == NPY_FLOAT and not depthwise and (spreading or adds_data(z))
         cdef ndarray x = target(into if add else None, z.n, z.c, z.h, z.w, PyArray_TYPE(y), &mx)
         w = w if self.axes == 2 else (<object>w)[:, :, None]
         if b is not None:
@@ -235,7 +237,9 @@ cdef class Windows(Op):
         if depthwise:
             depthwise_data(z, &mx, &my, w, b)
         elif takes_winograd(z, DATA):
-            winograd_data(z, &mx, &my, w, b, False)
+            winograd_data(z, &mx, &my, w, b, add)
+        elif spreading:
+            spread_data(z, &mx, &my, w, b, add)
         else:
             product_data(z, &mx, &my, w, b, add)
         return x

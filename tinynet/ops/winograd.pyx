@@ -227,14 +227,14 @@ cdef int in_two_steps(float* y, const float* x, const float* u, const float* bia
     return 0
 
 
-cdef int winograd_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b) except -1:
+cdef int winograd_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint accumulate) except -1:
     """As `product_forward` of correlation.pyx."""
     cdef Tiles t
     t.c, t.k, t.groups = z.c // z.groups, z.k // z.groups, z.groups
     w = contiguous(w)                                                       # (K, C / groups, 3, 3)
     t.over, t.turned, t.w = forward_pass(z, y, x), False, <const float*>PyArray_DATA(w)
     t.w_group, t.w_depth, t.w_feature = t.k * t.c * 9, 9, t.c * 9
-    return convolve(y, x, b, &t, False)
+    return convolve(y, x, b, &t, accumulate)
 
 
 cdef int winograd_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumulate) except -1:

@@ -1,0 +1,1 @@
+# Seen by compiled code only.
