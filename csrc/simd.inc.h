@@ -53,6 +53,18 @@ INLINE void store_first(float *p, vf v, ptrdiff_t n) {
 #endif
 }
 
+enum { HALF = VL / 2 };
+
+#if VL == 16
+/* Half a vector.  Half the work where registers of 16 lanes meet arithmetic of 8 (Zen 4), so that a remainder is worth it. */
+typedef float vf8 __attribute__((vector_size(32)));
+typedef float vf8_any __attribute__((vector_size(32), aligned(4), may_alias));
+
+INLINE vf8 load8(const float *p) { return *(const vf8_any *)p; }
+INLINE vf8 load8_n(const float *p, ptrdiff_t n) { return (vf8)_mm256_maskz_loadu_ps((__mmask8)((1u << n) - 1), p); }
+INLINE void store8_n(float *p, vf8 v, ptrdiff_t n) { _mm256_mask_storeu_ps(p, (__mmask8)((1u << n) - 1), (__m256)v); }
+#endif
+
 /* n is VL (a whole vector) or less; in an inlined kernel the caller's constant VL removes the test. */
 INLINE vf load_n(const float *p, ptrdiff_t n) { return n == VL ? load(p) : load_first(p, n); }
 INLINE void store_n(float *p, vf v, ptrdiff_t n) {

@@ -1,7 +1,7 @@
 /* Sums of float32 in double: of the elements, or of their squared distances from a center.
  *
  * A vector of doubles has half as many lanes as one of floats, so that an accumulator is one register. */
-enum { HALF = VL / 2, SUMS = 8 /* accumulators that a loop keeps, to hide the latency of an addition */ };
+enum { SUMS = 8 /* accumulators that a loop keeps, to hide the latency of an addition */ };
 
 typedef double vh __attribute__((vector_size(8 * HALF)));
 typedef float vf_half __attribute__((vector_size(4 * HALF), aligned(4), may_alias)); /* at any float's address */

@@ -48,6 +48,8 @@ cdef double narrow_panels_up_to = 1e6
 cdef enum:
     CHUNK = 96                           # rows or columns of a BLAS call at least: each call packs all of the other operand
     MOMENT = 2000000000                  # multiply-adds that one thread does in about 50 ms
+    FITS = 1 << 17                       # numbers of b that are packed at once: 512 KiB, half of an L2 cache
+    STEP = 12                            # rows of a tile of csrc/gemm.inc.h: those of a piece are a multiple of it
     SMALL = 2048                         # numbers of scratch that a function keeps on its stack: a tiny product needs no array
 
 
@@ -112,9 +114,57 @@ cdef void panel_piece(float* c, Matrix a, Matrix b, const float* bias, float* pa
     tn_leave(mode)
 
 
+cdef void pack_piece(float* packed, Matrix b, Py_ssize_t n, Py_ssize_t k, Py_ssize_t j) noexcept nogil:
+    """Panel j of b."""
+    cdef unsigned long mode = tn_enter()
+    K.gemm_pack_f32(packed + j * k * K.panel, <float*>b.data + j * K.panel * b.columns, k, min(K.panel, n - j * K.panel), b.rows,
+                    b.columns)
+    tn_leave(mode)
+
+
+cdef void small_piece(float* c, Matrix a, const float* packed, const float* bias, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+                      Py_ssize_t ldc, bint accumulate, Py_ssize_t rows, Py_ssize_t piece) noexcept nogil:
+    """One panel of columns, packed beforehand, in one range of rows."""
+    cdef unsigned long mode = tn_enter()
+    cdef Py_ssize_t count = (n + K.panel - 1) // K.panel
+    cdef Py_ssize_t i = piece // count * rows, j = piece % count * K.panel
+    K.gemm_panel_f32(c + i * ldc + j, <float*>a.data + i * a.rows, packed + j * k, bias + j if bias != NULL else NULL,
+                     min(rows, m - i), min(K.panel, n - j), k, ldc, a.rows, a.columns, accumulate)
+    tn_leave(mode)
+
+
+cdef int small_panels(float* c, Matrix a, Matrix b, const float* bias, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t ldc,
+                      bint accumulate) except -1:
+    """c (m, n) = a (m, k) b (k, n) + (c or bias): all of b is packed first, so that threads can share out rows as well."""
+    cdef Py_ssize_t count = (n + K.panel - 1) // K.panel, i
+    cdef Py_ssize_t rows = (m * count + 2 * SLOTS - 1) // (2 * SLOTS)           # of a piece: about 2 SLOTS pieces
+    rows = (rows + STEP - 1) // STEP * STEP
+    cdef Py_ssize_t pieces = (m + rows - 1) // rows * count
+    cdef double work = <double>m * n * k
+    cdef int threads = team(work, pieces)
+    cdef npy_intp size = count * k * K.panel
+    cdef float[SMALL] small
+    cdef ndarray scratch = None if size <= SMALL else new_array(1, &size, NPY_FLOAT)
+    cdef float* packed = &small[0] if scratch is None else <float*>PyArray_DATA(scratch)
+    if threads == 1:
+        with nogil:
+            for i in range(count):
+                pack_piece(packed, b, n, k, i)
+            for i in range(pieces):
+                small_piece(c, a, packed, bias, m, n, k, ldc, accumulate, rows, i)
+        return 0
+    for i in prange(count, nogil=True, schedule="static", num_threads=threads):
+        pack_piece(packed, b, n, k, i)
+    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
+        small_piece(c, a, packed, bias, m, n, k, ldc, accumulate, rows, i)
+    return 0
+
+
 cdef int panels(float* c, Matrix a, Matrix b, const float* bias, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t ldc,
                 bint accumulate) except -1:
     """c (m, n) = a (m, k) b (k, n) + (c or bias) by packed panels."""
+    if m <= ROWS and n * k <= FITS:
+        return small_panels(c, a, b, bias, m, n, k, ldc, accumulate)
     cdef Py_ssize_t pieces = (n + K.panel - 1) // K.panel * ((m + ROWS - 1) // ROWS), i
     cdef int threads = team(<double>m * n * k, pieces)
     cdef npy_intp own = min(k, DEPTH) * K.panel, size = threads * own           # a part of a packed panel per thread
@@ -307,3 +357,21 @@ def _set_panels_up_to(double work):
     global panels_up_to
     old, panels_up_to = panels_up_to, work
     return old
+
+
+def _panel_product(ndarray c, ndarray a, ndarray b, ndarray bias, bint accumulate, bint packed):
+    """For tests: c = a b + (bias or c) by the kernels alone, one panel of float32; b packed, or read where it lies."""
+    cdef npy_intp size = PyArray_DIMS(b)[0] * K.panel
+    cdef ndarray room = new_array(1, &size, NPY_FLOAT)
+    cdef float* p = <float*>PyArray_DATA(room)
+    cdef Matrix mc = matrix(c, False), ma = matrix(a, False), mb = matrix(b, False)
+    cdef const float* start = <const float*>PyArray_DATA(bias) if bias is not None else NULL
+    cdef Py_ssize_t m = PyArray_DIMS(c)[0], n = PyArray_DIMS(c)[1], k = PyArray_DIMS(b)[0]
+    if n > K.panel:
+        raise ValueError(f"_panel_product: c must have at most {K.panel} columns; got {n}")
+    if packed:
+        K.gemm_pack_f32(p, <float*>mb.data, k, n, mb.rows, mb.columns)
+        K.gemm_panel_f32(<float*>mc.data, <float*>ma.data, p, start, m, n, k, mc.rows, ma.rows, ma.columns, accumulate)
+    else:
+        K.gemm_rows_f32(<float*>mc.data, <float*>ma.data, <float*>mb.data, start, m, n, k, mc.rows, ma.rows, ma.columns,
+                        mb.rows, accumulate)
