@@ -33,6 +33,7 @@ BENCHMARKS = {
     "gemm": "matrix products by packed panels and by OpenBLAS: where they cross",
     "optimizers": "a step of each optimiser beside PyTorch's",
     "serial_work": "where a second thread starts to pay",
+    "threads": "scaling of a step from one thread to many; a parallel region after a pause, pinned and not",
     "mnist_loop": "the main job (both networks, measurements included) beside PyTorch",
 }
 

@@ -9,7 +9,8 @@ What one size gave back serves any other, so a step needs little more than its o
 
 Free pieces are listed by size class (64, 80, 96, 112, 128, 160, ... bytes; one bit for each list that is not empty).  An arena is
 as large as all before it together, which costs address space only: the system gives memory, in huge pages where it has them,
-to what is touched.  `touched` counts that from the start of a free piece; `return_to_system` gives it back and keeps the addresses.
+to what is touched.  `touched` counts that from the start of a free piece; `return_to_system` gives it back and keeps the
+addresses.
 
 All of this runs under the GIL.
 """

@@ -7,8 +7,15 @@ region of one thread costs 0.3 to 0.8 us (`python -m benchmarks overhead`), as m
 Inside a loop every piece of work is wrapped in
 `tn_enter`/`tn_leave` (csrc/region.h), on the serial branch too, so that the arithmetic is the same everywhere.
 
+`TINYNET_PIN=1` in the environment keeps each of OpenMP's workers on a CPU of its own.  Some systems put a worker that slept on
+the CPU where its master already runs, and a region then waits some milliseconds (`python -m benchmarks threads`).  Not the default:
+two such processes would fight for the same CPUs.  The thread that calls is not pinned, since all threads that it starts later
+(the loader's, another library's) would inherit its one CPU.
+
 After a fork the child runs with one thread: the runtime's workers do not survive it, and waiting for them would hang.
 """
+
+from cython.parallel cimport prange
 
 import os
 
@@ -21,14 +28,33 @@ cdef extern from *:
     #else
     #define TN_OPENMP_BUILT 0
     #endif
+
+    #ifdef __linux__
+    #include <sched.h>
+    /* Keep the calling thread on one CPU. */
+    static void tn_pin(int cpu) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        if (cpu >= CPU_SETSIZE) return;
+        CPU_SET(cpu, &one);
+        sched_setaffinity(0, sizeof one, &one);
+    }
+    static int tn_current_cpu(void) { return sched_getcpu(); }
+    #else
+    static void tn_pin(int cpu) { (void)cpu; }
+    static int tn_current_cpu(void) { return -1; }
+    #endif
     """
     int TN_OPENMP_BUILT
+    void tn_pin(int cpu) noexcept nogil
+    int tn_current_cpu() noexcept nogil
 
 cdef enum:
     MOST_THREADS = 1024
 
 cdef int threads = 1
 cdef bint forked = False             # in a child of fork: OpenMP's workers are gone
+cdef bint pinned = os.environ.get("TINYNET_PIN", "0") not in ("", "0")
 cdef double serial_work = SERIAL_WORK
 
 
@@ -49,6 +75,10 @@ def set_num_threads(n):
     the same bits.  In a build without OpenMP, and in a child process after a fork, only 1 is possible, and
     other values leave it at 1.
 
+    Where TINYNET_PIN=1 stood in the environment at import, the workers of the calling thread are each kept on a CPU of
+    their own, if there are as many CPUs as threads.  That helps where a step comes after a pause and the process
+    has the CPUs for itself; it harms where several processes share them.
+
     Parameters
     ----------
     n : int
@@ -63,6 +93,25 @@ def set_num_threads(n):
     if isinstance(n, bool) or not hasattr(n, "__index__") or not 1 <= n.__index__() <= MOST_THREADS:
         raise ArgumentError(f"set_num_threads: n must be an integer in [1, {MOST_THREADS}]; got {n!r}")
     threads = n.__index__() if TN_OPENMP_BUILT and not forked else 1
+    if pinned and threads > 1:
+        pin_workers()
+
+
+cdef int pin_workers() except -1:
+    """Give each worker of this thread's team a CPU: the calling thread's own comes last, and is no worker's."""
+    cdef int i, cpu, here = tn_current_cpu()
+    cdef int[MOST_THREADS] cpus
+    available = _one_per_core()
+    if len(available) < threads:
+        return 0
+    available.sort(key=lambda each: each != here)         # stable: the others keep their order
+    for i in range(threads):
+        cpus[i] = available[i]
+    for i in prange(threads, nogil=True, schedule="static", num_threads=threads):       # thread i runs i
+        cpu = cpus[i]
+        if i > 0:
+            tn_pin(cpu)
+    return 0
 
 
 def openmp_built():
@@ -120,6 +169,23 @@ def _physical_cores(root="/sys/devices/system/cpu"):
         return len(cores)
     except (OSError, AttributeError):
         return None
+
+
+def _one_per_core(root="/sys/devices/system/cpu"):
+    """The CPUs that this process may use, the first of each core before the second of any; [] where the system does not tell."""
+    try:
+        cpus, seen, place = sorted(os.sched_getaffinity(0)), {}, {}
+    except AttributeError:
+        return []
+    for cpu in cpus:
+        folder = f"{root}/cpu{cpu}/topology/"
+        try:
+            with open(folder + "core_id") as f, open(folder + "physical_package_id") as g:
+                core = f.read(), g.read()
+        except OSError:
+            core = cpu
+        place[cpu] = seen[core] = seen.get(core, -1) + 1
+    return sorted(cpus, key=place.get)
 
 
 def _after_fork():
