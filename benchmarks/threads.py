@@ -86,9 +86,9 @@ def pauses(threads: int, options: Options, result: Result) -> Table:
             os.environ["TINYNET_PIN"] = before
     rows = []
     for index, wait in enumerate(waits):
-        free, pinned = (statistics.median(line[index] for line in times[name]) for name in ("", "1"))
-        rows.append([time_text(wait) if wait else "none", time_text(free), time_text(pinned)])
-        result.data[f"after {wait} s, {threads} threads"] = {"free_s": free, "pinned_s": pinned}
+        free, fixed = (statistics.median(line[index] for line in times[name]) for name in ("", "1"))
+        rows.append([time_text(wait) if wait else "none", time_text(free), time_text(fixed)])
+        result.data[f"after {wait} s, {threads} threads"] = {"free_s": free, "pinned_s": fixed}
     return Table(f"A region of {threads} threads after a pause", ["pause", "free", "TINYNET_PIN=1"], rows)
 
 

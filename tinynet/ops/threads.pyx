@@ -8,9 +8,9 @@ Inside a loop every piece of work is wrapped in
 `tn_enter`/`tn_leave` (csrc/region.h), on the serial branch too, so that the arithmetic is the same everywhere.
 
 `TINYNET_PIN=1` in the environment keeps each of OpenMP's workers on a CPU of its own.  Some systems put a worker that slept on
-the CPU where its master already runs, and a region then waits some milliseconds (`python -m benchmarks threads`).  Not the default:
-two such processes would fight for the same CPUs.  The thread that calls is not pinned, since all threads that it starts later
-(the loader's, another library's) would inherit its one CPU.
+the CPU where its master already runs, and a region then waits some milliseconds (`python -m benchmarks threads`).  Not the
+default: two such processes would fight for the same CPUs.  The thread that calls is not pinned, since all threads that it
+starts later (the loader's, another library's) would inherit its one CPU.
 
 After a fork the child runs with one thread: the runtime's workers do not survive it, and waiting for them would hang.
 """
