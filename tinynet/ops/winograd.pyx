@@ -38,7 +38,7 @@ cdef enum:
     ROOM = 160000                        # numbers of a block at all points (640 KB)
     APART = 16                           # numbers between the matrices of points: not all at one place of the cache's sets
     LINES = 32                           # rows of weights transformed in a piece
-    RANGE = 128                          # tiles of a range of `weights` at least: merging it must be small beside its product
+    RANGE = 512                          # tiles of a range of `weights` at least: merging it must be small beside its product
 
 
 cdef bint takes_winograd(Shape* z, Function which) noexcept:
