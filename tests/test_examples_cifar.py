@@ -145,7 +145,7 @@ class TestInterrupt:
             "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
         )
         process = subprocess.Popen(
-            [sys.executable, "-u", "-c", code, str(EXAMPLES / "cifar10.py"), *options],
+            [sys.executable, "-c", code, str(EXAMPLES / "cifar10.py"), *options],
             cwd=tmp_path,
             env=environment(tmp_path),
             stdout=subprocess.PIPE,

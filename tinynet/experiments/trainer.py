@@ -8,6 +8,7 @@ the augmentation of an epoch are functions of seed and epoch alone, so a run tha
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -144,6 +145,7 @@ class Trainer:
                     f"{epoch.testing:,.1f} s for testing, {size / epoch.seconds:,.0f} images/s, "
                     f"{epoch.waiting / epoch.seconds:.1%} waiting for data"
                 )
+                sys.stdout.flush()  # a log file shows the epoch when it is over
 
     def _epoch(self, bar: Any) -> Epoch:
         self.model.train()
