@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 import tinynet as tn
+from tinynet.nn import functional as F
+
+Array = np.ndarray
 
 
 @contextmanager
@@ -50,3 +53,37 @@ def same_either_way(work: Callable[[], Any]) -> Any:
 def in_use() -> int:
     """Bytes held by arrays."""
     return tn.memory_stats()["in_use"]
+
+
+SHAPES = [(5, 7), (4, 3, 5, 6), (2, 33, 1, 1), (3, 16, 8, 8), (130, 48), (2, 1, 1, 2)]
+
+
+def leaves(shape: tuple[int, ...], seed: int = 0) -> tuple[tn.Tensor, tn.Tensor, tn.Tensor]:
+    """x (images with their channels last), gamma (a negative one, too) and beta, requiring gradients."""
+    rng = np.random.default_rng(seed)
+    x = tn.tensor(rng.standard_normal(shape), dtype="float32")
+    if len(shape) == 4:
+        x = x.contiguous(memory_format=tn.channels_last)
+    gamma = tn.tensor(rng.uniform(-0.5, 1.5, shape[1]), dtype="float32")
+    beta = tn.tensor(rng.standard_normal(shape[1]), dtype="float32")
+    return x.requires_grad_(), gamma.requires_grad_(), beta.requires_grad_()
+
+
+def normalised(
+    x: tn.Tensor, gamma: tn.Tensor | None, beta: tn.Tensor | None, training: bool = True
+) -> tn.Tensor:
+    """Batch normalisation of 2 x, a result that nobody else holds."""
+    c = x.shape[1]
+    running = None if training else tn.full((c,), 0.25), None if training else tn.full((c,), 2.0)
+    return F.batch_norm(2 * x, *running, gamma, beta, training=training)
+
+
+ACTIVATIONS: dict[str, Callable[[tn.Tensor], tn.Tensor]] = {
+    "none": lambda t: t,
+    "relu": F.relu,
+    "sigmoid": F.sigmoid,
+    "relu_": lambda t: F.relu(t, inplace=True),
+    "sigmoid_": lambda t: t.sigmoid_(),
+    "tanh": F.tanh,
+    "relu of relu": lambda t: F.relu(F.relu(t)),
+}
