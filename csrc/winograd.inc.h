@@ -106,7 +106,7 @@ INLINE winograd_place winograd_next(winograd_place p, ptrdiff_t tiles) {
 /* Images lie in the L3 cache or in memory: what comes next is asked for into L2, which takes a quarter off the whole of a
  * convolution (32x32, 48 channels, batch 32).  A line of the cache holds 16 floats. */
 enum {
-    WINOGRAD_RUN = 8,   /* tiles of a row whose input is transformed at a time: half an L1 cache at 16 lanes */
+    WINOGRAD_RUN = 8, /* tiles of a row whose input is transformed at a time: half an L1 cache at 16 lanes */
     WINOGRAD_AHEAD = 4, /* tiles between an output that is written and one that is asked for */
 };
 
@@ -155,8 +155,8 @@ static void winograd_input_f32(float *v, const float *x, const tn_window *w, ptr
         const float *row[6];
         const ptrdiff_t pixel = w->ld * (ptrdiff_t)sizeof(float), line = w->w * pixel;
         const winograd_place next = winograd_next(p, tiles);
-        const char *ahead = winograd_pixel(x, next.image, 4 * next.row + w->offset_h, 4 * next.column + w->offset_w, w->h,
-                                           w->w, w->ld);
+        const char *ahead =
+            winograd_pixel(x, next.image, 4 * next.row + w->offset_h, 4 * next.column + w->offset_w, w->h, w->w, w->ld);
         if (to < from) to = from;
         for (ptrdiff_t i = 0; i < 6; i++) {
             ptrdiff_t y = 4 * p.row + w->offset_h + i;
@@ -166,11 +166,13 @@ static void winograd_input_f32(float *v, const float *x, const tn_window *w, ptr
             move[i] = inside ? VL : 0;
         }
         for (; j + VL <= n; j += VL) {
-            winograd_input_strip(v + j, row, step, from, to, tiles, VL, point, ld, low, high, ahead + 4 * j, line, pixel);
+            winograd_input_strip(v + j, row, step, from, to, tiles, VL, point, ld, low, high, ahead + 4 * j, line,
+                                 pixel);
             for (int i = 0; i < 6; i++) row[i] += move[i];
         }
         if (j < n)
-            winograd_input_strip(v + j, row, step, from, to, tiles, n - j, point, ld, low, high, ahead + 4 * j, line, pixel);
+            winograd_input_strip(v + j, row, step, from, to, tiles, n - j, point, ld, low, high, ahead + 4 * j, line,
+                                 pixel);
         v += tiles * ld, count -= tiles, p = next;
     }
 }

@@ -722,6 +722,7 @@ def the_rest() -> None:
     tn.set_num_threads(n)
     b = tn.get_fusion()
     tn.set_fusion(b)
+    tn.set_conv_algorithm(tn.get_conv_algorithm())
     statistics: dict[str, int] = tn.memory_stats()
     n = statistics["in_use"]
     tn.reset_peak()
@@ -789,6 +790,7 @@ if TYPE_CHECKING:  # what the checker must refuse: an ignore that is not needed 
     tn.from_numpy([1.0])  # type: ignore[arg-type]
     apply(3, tn.ones(2))  # type: ignore[arg-type]
     tn.set_num_threads("2")  # type: ignore[arg-type]
+    tn.set_conv_algorithm("fft")  # type: ignore[arg-type]
     tn.ones(2).backward(retain=True)  # type: ignore[call-arg]
     tn.autograd.grad(tn.ones(2), 3)  # type: ignore[call-overload]
     tn.ones(2).register_hook(3)  # type: ignore[arg-type]

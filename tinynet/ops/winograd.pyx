@@ -1,16 +1,16 @@
 """The three functions of a 3x3 convolution of step 1 in float32 by Winograd's F(4x4, 3x3).
 
-As those of correlation.pyx, with a quarter of the multiplications; csrc/winograd.inc.h has the equations and the kernels.  Outputs
-are cut into tiles of 4x4, counted in rows through all images.  A block of tiles is brought to 36 points and stays there in
-scratch that fits the L2 cache; at each point the product with the weights is a matrix product (csrc/gemm.inc.h):
+As those of correlation.pyx, with a quarter of the multiplications; csrc/winograd.inc.h has the equations and the kernels.
+Outputs are cut into tiles of 4x4, counted in rows through all images.  A block of tiles is brought to 36 points and stays there
+in scratch that fits the L2 cache; at each point the product with the weights is a matrix product (csrc/gemm.inc.h):
 
     forward    M[p] (tiles, K) = V[p] (tiles, C) U[p] (C, K)       V from the images x, U from w, y from M
     data       the same, with V from y and U from w turned by half a turn
     weights    D[p] (K, C) += W[p]' (K, tiles) V[p] (tiles, C)     W from y, V from x, gw from the sum D over all blocks
 
 `forward` goes through the features a panel at a time, so that M is small.  A piece of it is a run of whole rows of tiles,
-hence of rows of outputs.  Where there are fewer pieces than threads can share (small batches), all blocks are transformed first and
-then (block, panel) pairs are dealt out.  Every output is summed in the order of the channels: the bits depend on neither.
+hence of rows of outputs.  Where there are fewer pieces than threads can share (small batches), all blocks are transformed first
+and then (block, panel) pairs are dealt out.  Every output is summed in the order of the channels: the bits depend on neither.
 
 `weights` cuts its sum into ranges of tiles by the shape, and merges them in order.  If there are few of them, a piece does
 a part of the points.
