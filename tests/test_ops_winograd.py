@@ -68,7 +68,7 @@ def at_threads(number: int, call: Any, *args: Any) -> Any:
 
 @st.composite
 def shapes(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
-    """Images, kernel, padding, groups: ragged tiles, odd channels, rows of tiles longer than a run of them."""
+    """Images, kernel, padding, groups: ragged tiles, odd channels, rows of tiles beyond a run of them."""
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]), label="groups")
     c, k = (draw(st.sampled_from([1, 3, 16, 17, 24, 31, 33, 48]), label="channels") for _ in range(2))
     padding = draw(st.integers(0, 4), label="padding")
