@@ -14,19 +14,29 @@ INLINE void zero_run(float *to, ptrdiff_t n) {
     if (n > 0) store_first(to, splat(0.0f), n);
 }
 
-/* n floats of each of `rows` rows; those of one or two vectors have loops of their own. */
-INLINE void copy_rows(float *to, const float *from, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldt, ptrdiff_t ldf) {
+/* n floats of each of `rows` rows; those of one or two vectors have loops of their own.  What lies `ahead` is fetched into the
+ * cache: the same taps of the next row of outputs. */
+INLINE void copy_rows(float *to, const float *from, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldt, ptrdiff_t ldf,
+                      ptrdiff_t ahead) {
     if (n == VL) {
-        for (; rows > 0; rows--, to += ldt, from += ldf) store(to, load(from));
+        for (; rows > 0; rows--, to += ldt, from += ldf) {
+            __builtin_prefetch(from + ahead);
+            store(to, load(from));
+        }
     } else if (n < VL) {
         for (; rows > 0; rows--, to += ldt, from += ldf) store_first(to, load_first(from, n), n);
     } else if (n == 2 * VL) {
         for (; rows > 0; rows--, to += ldt, from += ldf) {
+            __builtin_prefetch(from + ahead);
+            __builtin_prefetch(from + ahead + VL);
             store(to, load(from));
             store(to + VL, load(from + VL));
         }
     } else {
-        for (; rows > 0; rows--, to += ldt, from += ldf) copy_run(to, from, n);
+        for (; rows > 0; rows--, to += ldt, from += ldf) {
+            for (ptrdiff_t l = 0; l < n && l < ldf; l += LINE) __builtin_prefetch(from + ahead + l);
+            copy_run(to, from, n);
+        }
     }
 }
 
@@ -61,7 +71,8 @@ INLINE void gather_run(float *rows, const float *x, const tn_window *v, ptrdiff_
             for (; q < end && q < from; q++, rows += ld) clipped_run(rows, line, v, q * v->step_w + offset, k, n);
             ptrdiff_t inside = (end < to ? end : to) - q;
             if (inside > 0) {
-                copy_rows(rows, line + (q * v->step_w + offset) * v->ld + k, inside, n, ld, v->step_w * v->ld);
+                copy_rows(rows, line + (q * v->step_w + offset) * v->ld + k, inside, n, ld, v->step_w * v->ld,
+                          v->step_h * v->w * v->ld);
                 q += inside, rows += inside * ld;
             }
             for (; q < end; q++, rows += ld) clipped_run(rows, line, v, q * v->step_w + offset, k, n);

@@ -20,7 +20,7 @@ from numpy cimport (
 
 from tinynet._graph cimport Op
 from tinynet.ops.checks cimport check_float, check_same_dtype, shape_of
-from tinynet.ops.correlation cimport adds_data, product_data, product_forward, product_weights
+from tinynet.ops.correlation cimport product_data, product_forward, product_weights
 from tinynet.ops.correlation_double cimport data_f64, forward_f64, weights_f64
 from tinynet.ops.depthwise cimport depthwise_data, depthwise_forward, depthwise_weights, takes_depthwise
 from tinynet.ops.kernels cimport K, TN_ROW_BLOCK
@@ -224,8 +224,7 @@ cdef class Windows(Op):
         cdef Shape* z = &self.shape
         cdef Map mx, my
         cdef bint depthwise = takes_depthwise(z, True)
-        cdef bint spreading = not depthwise and takes_spreading(z)
-        cdef bint add = into is not None and PyArray_TYPE(y) == NPY_FLOAT and not depthwise and (spreading or adds_data(z))
+        cdef bint add = into is not None and PyArray_TYPE(y) == NPY_FLOAT and not depthwise
         cdef ndarray x = target(into if add else None, z.n, z.c, z.h, z.w, PyArray_TYPE(y), &mx)
         w = w if self.axes == 2 else (<object>w)[:, :, None]
         if b is not None:
@@ -238,7 +237,7 @@ cdef class Windows(Op):
             depthwise_data(z, &mx, &my, w, b)
         elif takes_winograd(z, DATA):
             winograd_data(z, &mx, &my, w, b, add)
-        elif spreading:
+        elif takes_spreading(z):
             spread_data(z, &mx, &my, w, b, add)
         else:
             product_data(z, &mx, &my, w, b, add)

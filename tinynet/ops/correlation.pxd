@@ -5,7 +5,6 @@ from tinynet.ops.windows cimport Shape
 
 
 cdef ndarray by_taps(ndarray w)
-cdef bint adds_data(Shape* z) noexcept
 cdef int product_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint accumulate) except -1
 cdef int product_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumulate) except -1
 cdef int product_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1

@@ -17,7 +17,6 @@ A 1x1 kernel needs no gathering: its images are read where they lie.
 
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange, threadid
-from libc.string cimport memcpy
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, import_array, ndarray, npy_intp
 
 from tinynet.ops.kernels cimport K, tn_window
@@ -30,9 +29,11 @@ from tinynet.ops.windows cimport Pass, Shape, data_pass, forward_pass
 import_array()
 
 cdef enum:
-    TILE = 240                           # outputs gathered at a time at most: a multiple of every height of a tile of csrc
+    TILE = 240                           # outputs at a time at most, a multiple of every height of a tile of csrc
+    GATHERED = 48                        # ... where they are gathered
     STEP = 12                            # ... and at least, and what it is a multiple of
     PART = 256                           # numbers of an output's row gathered at a time
+    PART_DIRECT = 1024                   # ... or read where they lie
     BLOCK = 256                          # outputs of one product in `weights`
     NEAR = 64                            # ... where nothing is gathered: FAR of csrc/gemm.inc.h
     RANGE = 512                          # outputs of a range of `weights` at least
@@ -51,7 +52,7 @@ ctypedef struct Tiles:
     Py_ssize_t panels                    # of features
     bint direct                          # the source's rows are the matrix: 1x1 and step 1
     bint dense                           # the outputs are all pixels of the destination, in order
-    bint accumulate                      # add to what stands in the destination, which must be dense
+    bint accumulate                      # add to what stands in the destination
     Py_ssize_t tile, part                # outputs and depth gathered at a time
 
 
@@ -89,54 +90,45 @@ cdef void pack_piece(float* packed, Tiles* t, Py_ssize_t piece) noexcept nogil:
     tn_leave(mode)
 
 
+cdef inline Py_ssize_t place(Pass* p, Py_ssize_t m) noexcept nogil:
+    """Where output m stands in the destination."""
+    cdef Py_ssize_t j = m % p.window.columns, i = m // p.window.columns % p.window.rows
+    cdef Py_ssize_t image = m // p.window.columns // p.window.rows
+    return ((image * p.h + p.first_h + i * p.every_h) * p.w + p.first_w + j * p.every_w) * p.ld
+
+
 cdef void tile_piece(float* y, const float* x, const float* packed, const float* bias, Tiles* t, float* scratch,
                      Py_ssize_t piece) noexcept nogil:
     """One tile of outputs of one group."""
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t tiles = (t.over.outputs + t.tile - 1) // t.tile, group = piece // tiles
-    cdef Py_ssize_t first = piece % tiles * t.tile, count = min(t.tile, t.over.outputs - first)
-    cdef Py_ssize_t depth, l = 0, j, am = t.over.window.ld, ldc = t.over.ld
+    cdef Py_ssize_t first = piece % tiles * t.tile, last = min(first + t.tile, t.over.outputs)
+    cdef Py_ssize_t depth, l = 0, j, m, count, am = t.over.window.ld
     cdef const float* a
-    cdef float* out
     x += group * t.over.window.c
     y += group * t.features
     packed += group * t.panels * t.depth * K.panel
-    if t.dense:
-        out = y + first * ldc
-    else:
-        out, ldc = scratch + t.tile * t.part, t.features
     while True:
         depth = min(t.part, t.depth - l)
         if t.direct:
             a = x + first * am + l
         else:
             a, am = scratch, depth
-            K.im2row_f32(scratch, x, &t.over.window, first, count, l, depth, depth)
-        for j in range(t.panels):
-            K.gemm_panel_f32(out + j * K.panel, a, packed + (j * t.depth + l) * K.panel,
-                             bias + group * t.features + j * K.panel if bias != NULL else NULL,
-                             count, min(K.panel, t.features - j * K.panel), depth, ldc, am, 1, t.accumulate or l > 0)
+            K.im2row_f32(scratch, x, &t.over.window, first, last - first, l, depth, depth)
+        m = first
+        while m < last:                                                     # all at once, or a row of outputs at a time
+            count = last - m if t.dense else min(last - m, t.over.window.columns - m % t.over.window.columns)
+            for j in range(t.panels):
+                K.gemm_panel_f32(y + place(&t.over, m) + j * K.panel, a + (m - first) * am,
+                                 packed + (j * t.depth + l) * K.panel,
+                                 bias + group * t.features + j * K.panel if bias != NULL else NULL,
+                                 count, min(K.panel, t.features - j * K.panel), depth, t.over.every_w * t.over.ld, am, 1,
+                                 t.accumulate or l > 0)
+            m += count
         l += depth
         if l >= t.depth:                                                    # a phase without taps has depth 0: all is bias
             break
-    if not t.dense:
-        scatter(y, out, &t.over, first, count, t.features)
     tn_leave(mode)
-
-
-cdef void scatter(float* y, const float* rows, Pass* p, Py_ssize_t first, Py_ssize_t count,
-                  Py_ssize_t features) noexcept nogil:
-    """Outputs [first, first + count) to their places in the destination."""
-    cdef Py_ssize_t j = first % p.window.columns, i = first // p.window.columns % p.window.rows
-    cdef Py_ssize_t image = first // p.window.columns // p.window.rows, m
-    for m in range(count):
-        memcpy(y + ((image * p.h + p.first_h + i * p.every_h) * p.w + p.first_w + j * p.every_w) * p.ld, rows + m * features,
-               features * sizeof(float))
-        j += 1
-        if j == p.window.columns:
-            j, i = 0, i + 1
-            if i == p.window.rows:
-                i, image = 0, image + 1
 
 
 cdef int correlate(float* y, const float* x, const float* bias, Tiles* t) except -1:
@@ -150,8 +142,9 @@ cdef int correlate(float* y, const float* x, const float* bias, Tiles* t) except
     t.panels = (t.features + K.panel - 1) // K.panel
     t.direct = is_direct(&t.over)
     t.dense = t.over.every_h == 1 and t.over.every_w == 1
-    t.tile = min(max(up(t.over.outputs // SLOTS, STEP), STEP), TILE)
-    parts = max((t.depth + PART - 1) // PART, 1)
+    t.tile = min(max(up(t.over.outputs // SLOTS, STEP), STEP), TILE if t.direct else GATHERED)
+    parts = PART_DIRECT if t.direct else PART
+    parts = max((t.depth + parts - 1) // parts, 1)
     t.part = up((t.depth + parts - 1) // parts, 16)                         # parts of one size
     size = t.groups * t.panels * t.depth * K.panel
     cdef ndarray panel_array = new_array(1, &size, NPY_FLOAT)
@@ -166,7 +159,7 @@ cdef int correlate(float* y, const float* x, const float* bias, Tiles* t) except
             pack_piece(packed, t, i)
     pieces = (t.over.outputs + t.tile - 1) // t.tile * t.groups
     threads = team(<double>t.over.outputs * t.features * t.depth * t.groups, pieces)
-    own = up(t.tile * (t.part + (0 if t.dense else t.features)), 16)
+    own = 0 if t.direct else up(t.tile * t.part, 16)
     size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
     cdef float* scratch = <float*>PyArray_DATA(scratch_array)
@@ -185,11 +178,6 @@ cdef int correlate(float* y, const float* x, const float* bias, Tiles* t) except
     return 0
 
 
-cdef bint adds_data(Shape* z) noexcept:
-    """Whether `product_data` can accumulate: in steps of 1 its outputs are all pixels, in order."""
-    return z.step_h == 1 and z.step_w == 1
-
-
 cdef int product_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint accumulate) except -1:
     """y = the convolution of x with w (K, C / groups, R, S), plus b (K) in C order or None; or added to y, without b."""
     cdef Tiles t
@@ -202,7 +190,7 @@ cdef int product_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint ac
 
 cdef int product_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumulate) except -1:
     """x = the transposed convolution of y with w (K, C / groups, R, S), plus b (C) in C order or None; or added to x, without
-    b, if `adds_data`."""
+    b."""
     cdef Tiles t
     cdef Py_ssize_t c = z.c // z.groups, k = z.k // z.groups, a_h, a_w
     w = by_taps(w)                                                          # (R, S, K, C / groups)

@@ -93,7 +93,7 @@ cdef void spread_piece(float* x, const float* y, const float* packed, const floa
 
 
 cdef int spread_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumulate) except -1:
-    """As `product_data` of correlation.pyx; `accumulate` at any step."""
+    """As `product_data` of correlation.pyx."""
     cdef Spread f
     cdef Py_ssize_t i, j, first = 0, last, batch
     cdef int threads
