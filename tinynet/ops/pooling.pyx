@@ -31,10 +31,12 @@ import numpy as np
 from tinynet import _check
 from tinynet.errors import ArgumentError, ShapeError
 from tinynet.ops.pooling_windows import (
-    adaptive, checked_divisor, output_extent, output_extents, regular, window_options,
+    adaptive_windows, checked_divisor, divisors_of, output_extents, output_extents_of, regular, regular_windows, window_options,
 )
 
 import_array()
+
+ONE_ROW = regular(1, 1, 1, 1, 0, 1)      # the rows of a map that has one axis
 
 cdef enum:
     MOST_TAPS = 255                      # of a window whose maximum's place is kept in a byte
@@ -69,7 +71,7 @@ cdef class Pool(Op):
 
     arguments = ("input",)
 
-    cdef str kind                        # of the op: its name without the number of axes
+    cdef str label                       # the op's name, in messages and in the graph
     cdef int axes
     cdef int ndim                        # of the input
     cdef tuple kernel, stride, padding, dilation
@@ -80,31 +82,31 @@ cdef class Pool(Op):
 
     @property
     def name(self):
-        return f"{self.kind}{self.axes}d"
+        return self.label
 
     cdef ndarray begin(self, ndarray x):
         """The input as a map; sets the windows."""
-        cdef tuple count, size
-        op = self.name
+        cdef tuple size, count, windows
+        cdef npy_intp* shape
         self.ndim = PyArray_NDIM(x)
-        x = as_map(op, x, self.axes)
+        x = as_map(self.label, x, self.axes)
+        shape = PyArray_DIMS(x)
         size = shape_of(x)[4 - self.axes:]
         if self.output_size is not None:
             count = tuple([n if m is None else m for n, m in zip(size, self.output_size)])
         else:
-            count = tuple([output_extent(*each, self.ceil_mode)
-                           for each in zip(size, self.kernel, self.stride, self.padding, self.dilation)])
+            count = output_extents_of(size, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
             if min(count) < 1:
-                raise ShapeError(f"{op}: input must be large enough for one window of kernel_size {self.kernel} with padding "
-                                 f"{self.padding} and dilation {self.dilation}; got {size}, which gives {count}")
-        if <double>PyArray_DIMS(x)[0] * PyArray_DIMS(x)[1] * <double>count[0] * <double>count[len(count) - 1] > 1e17:
-            raise ShapeError(f"{op}: an output of {count} per channel does not fit into memory")
+                raise ShapeError(f"{self.label}: input must be large enough for one window of kernel_size {self.kernel} with "
+                                 f"padding {self.padding} and dilation {self.dilation}; got {size}, which gives {count}")
+        if <double>shape[0] * shape[1] * <double>count[0] * <double>count[len(count) - 1] > 1e17:
+            raise ShapeError(f"{self.label}: an output of {count} per channel does not fit into memory")
         if self.output_size is not None:
-            windows = [adaptive(n, m) for n, m in zip(size, count)]
+            windows = adaptive_windows(size, count)
         else:
-            windows = [regular(*each) for each in zip(size, count, self.kernel, self.stride, self.padding, self.dilation)]
+            windows = regular_windows(size, count, self.kernel, self.stride, self.padding, self.dilation)
         self.columns = windows[len(windows) - 1]
-        self.rows = windows[0] if self.axes == 2 else regular(1, 1, 1, 1, 0, 1)
+        self.rows = windows[0] if self.axes == 2 else ONE_ROW
         return x
 
 
@@ -144,14 +146,10 @@ cdef class MaxPool(Pool):
     cdef ndarray at                      # (N, P, Q, C): the tap
 
     def __init__(self, axes, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, with_indices=False):
-        self.axes, self.kind, self.with_indices = axes, "max_pool", with_indices
-        op = self.name
+        self.axes, self.with_indices = axes, with_indices
+        self.label = op = f"max_pool{axes}d_with_indices" if with_indices else f"max_pool{axes}d"
         self.kernel, self.stride, self.padding, self.dilation = window_options(op, axes, kernel_size, stride, padding, dilation)
         self.ceil_mode = _check.boolean(op, "ceil_mode", ceil_mode)
-
-    @property
-    def name(self):
-        return Pool.name.__get__(self) + ("_with_indices" if self.with_indices else "")
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = self.begin(inputs[0]), y
@@ -274,8 +272,9 @@ cdef class AdaptiveMaxPool(MaxPool):
     """`MaxPool` with windows that divide the map into output_size parts: see the top of this file."""
 
     def __init__(self, axes, output_size, with_indices=False):
-        self.axes, self.kind, self.with_indices = axes, "adaptive_max_pool", with_indices
-        self.output_size = output_extents(self.name, axes, output_size)
+        self.axes, self.with_indices = axes, with_indices
+        self.label = f"adaptive_max_pool{axes}d_with_indices" if with_indices else f"adaptive_max_pool{axes}d"
+        self.output_size = output_extents(self.label, axes, output_size)
 
 
 # ---- mean -------------------------------------------------------------------------------------------------------------
@@ -324,11 +323,12 @@ cdef class AvgPool(Pool):
     cdef bint count_include_pad
     cdef object divisor_override         # an int or None
     cdef ndarray divisors                # (P, Q) float64
+    cdef ndarray weights                 # (P, Q) float32: 1 / divisors
 
     def __init__(self, axes, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
                  divisor_override=None):
-        self.axes, self.kind = axes, "avg_pool"
-        op = self.name
+        self.axes = axes
+        self.label = op = f"avg_pool{axes}d"
         self.kernel, self.stride, self.padding, self.dilation = window_options(op, axes, kernel_size, stride, padding)
         self.ceil_mode = _check.boolean(op, "ceil_mode", ceil_mode)
         self.count_include_pad = _check.boolean(op, "count_include_pad", count_include_pad)
@@ -339,13 +339,10 @@ cdef class AvgPool(Pool):
         cdef Windows rows = self.rows, columns = self.columns
         cdef Map mx, my
         y = new_nhwc(PyArray_DIMS(x)[0], PyArray_DIMS(x)[1], rows.count, columns.count, PyArray_TYPE(x), &my)
-        taps = 1 if self.count_include_pad else 0
-        self.divisors = np.multiply.outer(rows.lengths[taps], columns.lengths[taps])
-        if self.divisor_override is not None:
-            self.divisors[...] = self.divisor_override
+        self.divisors, divisors, self.weights = divisors_of(rows, columns, self.count_include_pad, self.divisor_override)
         if PyArray_TYPE(x) == NPY_FLOAT:
             x = nhwc(x, &mx)
-            window_sums(my, mx, None, self.divisors.astype(np.float32), rows.inside, columns.inside)
+            window_sums(my, mx, None, divisors, rows.inside, columns.inside)
         else:
             with quiet():
                 for p, q in np.ndindex(rows.count, columns.count):
@@ -360,7 +357,7 @@ cdef class AvgPool(Pool):
         gx = new_nhwc(PyArray_DIMS(g)[0], PyArray_DIMS(g)[1], rows.size, columns.size, PyArray_TYPE(g), &mx)
         if PyArray_TYPE(g) == NPY_FLOAT:
             g = nhwc(g, &mg)
-            window_sums(mx, mg, (1.0 / self.divisors).astype(np.float32), None, rows.touching, columns.touching)
+            window_sums(mx, mg, self.weights, None, rows.touching, columns.touching)
         else:
             (<object>gx)[...] = 0
             for p, q in np.ndindex(rows.count, columns.count):
@@ -373,5 +370,5 @@ cdef class AdaptiveAvgPool(AvgPool):
     """`AvgPool` with windows that divide the map into output_size parts: see the top of this file."""
 
     def __init__(self, axes, output_size):
-        self.axes, self.kind = axes, "adaptive_avg_pool"
-        self.output_size = output_extents(self.name, axes, output_size)
+        self.axes, self.label = axes, f"adaptive_avg_pool{axes}d"
+        self.output_size = output_extents(self.label, axes, output_size)

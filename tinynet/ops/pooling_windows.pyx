@@ -25,12 +25,21 @@ cdef enum:
 
 def window_options(owner, axes, kernel_size, stride, padding, dilation=1):
     """kernel_size, stride (None: kernel_size), padding and dilation as tuples of `axes` ints; raises where they do not fit."""
-    kernel = _check.extents(owner, "kernel_size", kernel_size, axes, 1)
-    steps = kernel if stride is None else _check.extents(owner, "stride", stride, axes, 1)
-    pads = _check.extents(owner, "padding", padding, axes, 0)
-    if any([2 * p > k for p, k in zip(pads, kernel)]):
-        raise ArgumentError(f"{owner}: padding must be at most half of kernel_size {kernel_size!r}; got {padding!r}")
-    return kernel, steps, pads, _check.extents(owner, "dilation", dilation, axes, 1)
+    cdef tuple kernel = extents(owner, "kernel_size", kernel_size, axes, 1)
+    cdef tuple steps = kernel if stride is None else extents(owner, "stride", stride, axes, 1)
+    cdef tuple pads = extents(owner, "padding", padding, axes, 0)
+    cdef Py_ssize_t k, p
+    for k, p in zip(kernel, pads):
+        if 2 * p > k:
+            raise ArgumentError(f"{owner}: padding must be at most half of kernel_size {kernel_size!r}; got {padding!r}")
+    return kernel, steps, pads, extents(owner, "dilation", dilation, axes, 1)
+
+
+cdef tuple extents(owner, name, value, axes, minimum):
+    """`_check.extents`, for one number without a call of Python."""
+    if type(value) is int and minimum <= value <= LARGEST:
+        return (value,) * axes
+    return _check.extents(owner, name, value, axes, minimum)
 
 
 def checked_divisor(owner, divisor_override):
@@ -77,22 +86,67 @@ cdef class Windows:
 
 
 def kept(function):
-    """A function of extents that remembers its last results where they are small: making them takes as long as a small map."""
+    """A function of (sizes, ...) that remembers its last results where the sizes are small: making them takes as long as pooling
+    a small map.  The tables of regular windows are as long as the sizes, about.
+    """
     remembered = lru_cache(maxsize=256)(function)
-    return lambda *extents: (remembered if sum(extents) <= KEPT else function)(*extents)
+
+    def chosen(size, *others):
+        return (remembered if sum(size) <= KEPT else function)(size, *others)
+
+    return chosen
 
 
-@kept
 def regular(size, count, kernel, stride, padding, dilation):
     start = np.arange(count) * stride - padding
     return Windows(size, start, start + (kernel - 1) * dilation, kernel, dilation, padding)
 
 
-@kept
 def adaptive(size, count):
     o = np.arange(count)
     start, end = o * size // count, -(-(o + 1) * size // count) - 1
     return Windows(size, start, end, int((end - start).max()) + 1, 1, 0)
+
+
+@kept
+def regular_windows(size, count, kernel, stride, padding, dilation):
+    """The `Windows` of each axis; the arguments are tuples with a number for each."""
+    return tuple([regular(*each) for each in zip(size, count, kernel, stride, padding, dilation)])
+
+
+def adaptive_windows(size, count):
+    """The `Windows` of each axis that divide it into `count` parts."""
+    return (kept_adaptive if sum(size) + sum(count) <= KEPT else make_adaptive)(size, count)
+
+
+def make_adaptive(size, count):
+    return tuple([adaptive(*each) for each in zip(size, count)])
+
+
+kept_adaptive = lru_cache(maxsize=256)(make_adaptive)
+
+
+def divisors_of(Windows rows, Windows columns, count_include_pad, divisor_override):
+    """The divisor of the mean over each window, (P, Q) float64, the same in float32, and its reciprocal in float32."""
+    small = rows.size + columns.size + rows.count + columns.count <= KEPT
+    return (kept_divisors if small else make_divisors)(rows, columns, count_include_pad, divisor_override)
+
+
+def make_divisors(Windows rows, Windows columns, count_include_pad, divisor_override):
+    taps = 1 if count_include_pad else 0
+    exact = np.multiply.outer(rows.lengths[taps], columns.lengths[taps])
+    if divisor_override is not None:
+        exact[...] = divisor_override
+    return exact, exact.astype(np.float32), (1.0 / exact).astype(np.float32)
+
+
+kept_divisors = lru_cache(maxsize=32)(make_divisors)
+
+
+@kept
+def output_extents_of(size, kernel, stride, padding, dilation, ceil_mode):
+    """How many windows fit along each axis."""
+    return tuple([output_extent(*each, ceil_mode) for each in zip(size, kernel, stride, padding, dilation)])
 
 
 def output_extent(size, kernel, stride, padding, dilation, ceil_mode):
