@@ -185,6 +185,20 @@ def test_a_batch_of_none_and_of_one() -> None:
     np.testing.assert_allclose(y.numpy(), np.full((16, 1, 1), 16.0), rtol=3e-6)
 
 
+def test_gradients_of_two_readers_add_up(rng: np.random.Generator) -> None:
+    """The second convolution that read x adds to the gradient of the first."""
+    x, v, w, g = (drawn(rng, *s) for s in ((2, 17, 9, 6), (20, 17, 3, 3), (20, 17, 3, 3), (2, 20, 9, 6)))
+    sums = []
+    for dtype in (np.float32, np.float64):
+        image = leaf(channels_last(x.astype(dtype)))
+        shared = image * 1.0
+        y, z = (F.conv2d(shared, tn.from_numpy(a.astype(dtype)), padding=1) for a in (v, w))
+        (y + z).backward(tn.from_numpy(channels_last(g.astype(dtype))))
+        assert image.grad is not None
+        sums.append(image.grad.numpy())
+    assert apart(sums[0], sums[1]) < 2e-6
+
+
 # ---- the choice ---------------------------------------------------------------------------------------
 
 
@@ -219,3 +233,23 @@ def test_algorithms_differ_in_rounding_only(rng: np.random.Generator) -> None:
     tn.set_conv_algorithm("winograd")
     strided.append(F.conv2d(x, tn.from_numpy(kernels[0]), stride=2).numpy())
     assert (strided[0] == strided[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "features", "taken"),
+    [((2, 16, 8, 8), 16, True), ((2, 15, 8, 8), 16, False), ((2, 16, 8, 8), 15, False),
+     ((32, 16, 2, 2), 16, False), ((32, 16, 3, 3), 16, True), ((1, 16, 4, 4), 16, False)],
+)  # fmt: skip
+def test_the_rule_of_auto(
+    image: tuple[int, ...], features: int, taken: bool, rng: np.random.Generator
+) -> None:
+    """Enough channels, enough tiles, and tiles that are mostly full; for all three functions alike."""
+    x, w = drawn(rng, *image), drawn(rng, features, image[1], 3, 3)
+    g = drawn(rng, image[0], features, *image[2:])
+    found = {}
+    for name in ("auto", "winograd", "im2row"):
+        tn.set_conv_algorithm(name)
+        found[name] = [a.tobytes() for a in results([x, w], g, {"padding": 1}, np.float32)]
+    other = "winograd" if taken else "im2row"
+    assert found["auto"] == found[other]
+    assert found["winograd"] != found["im2row"]

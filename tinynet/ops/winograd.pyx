@@ -36,18 +36,27 @@ cdef enum:
     STEP = 24                            # tiles of a block: a multiple of every height of a tile of csrc/gemm.inc.h
     MOST = 96                            # ... and at most
     ROOM = 160000                        # numbers of a block at all points (640 KB)
-    APART = 16                           # numbers between the matrices of points: not all at one place of the cache's sets
+    APART = 16                           # numbers between the matrices of points: other sets of a cache
     LINES = 32                           # rows of weights transformed in a piece
     RANGE = 512                          # tiles of a range of `weights` at least: merging it must be small beside its product
 
 
 cdef bint takes_winograd(Shape* z, Function which) noexcept:
-    """Whether these functions do a convolution: by their geometry, and by the algorithm chosen or the rule of 'auto'."""
+    """Whether these functions do a convolution: by its geometry, and by the algorithm chosen or the rule of 'auto'.
+
+    'auto' weighs what decides the speed beside im2row, 1.5 to 3 times where it holds (32x32 to 4x4, batches of 32 and 1,
+    16 to 256 channels, `python -m benchmarks convolution`): there are tiles enough to be worth transforming the weights (4:
+    there the gradients tie, at 1 they take twice as long), and most outputs of the tiles exist (not at 2x2 and below).
+    """
+    cdef Py_ssize_t rows = z.h if which == DATA else z.rows, columns = z.w if which == DATA else z.columns
+    cdef Py_ssize_t tiles = z.n * parts(rows, 4) * parts(columns, 4)
     if not (z.r == 3 and z.s == 3 and z.step_h == 1 and z.step_w == 1 and z.gap_h == 1 and z.gap_w == 1):
         return False
     if conv_algorithm() != AUTO:
         return conv_algorithm() == WINOGRAD
-    return z.c // z.groups >= 16 and z.k // z.groups >= 16
+    if z.c // z.groups < 16 or z.k // z.groups < 16 or tiles < 4:
+        return False
+    return POINTS * tiles <= 0.7 * 9 * z.n * rows * columns                 # multiplications here and there
 
 
 cdef inline Py_ssize_t up(Py_ssize_t n, Py_ssize_t step) noexcept nogil:
@@ -228,7 +237,7 @@ cdef int in_two_steps(float* y, const float* x, const float* u, const float* bia
 
 
 cdef int winograd_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint accumulate) except -1:
-    """As `product_forward` of correlation.pyx."""
+    """As `product_forward` of correlation.pyx; y += it if accumulate (then without b)."""
     cdef Tiles t
     t.c, t.k, t.groups = z.c // z.groups, z.k // z.groups, z.groups
     w = contiguous(w)                                                       # (K, C / groups, 3, 3)
