@@ -30,12 +30,12 @@ import_array()
 
 cdef enum:
     TILE = 240                           # outputs at a time at most, a multiple of every height of a tile of csrc
-    GATHERED = 48                        # ... where they are gathered
+    GATHERED = 48                        # ... where they are gathered (of 24, 48, 240, by the 3 x 3 / 2 of `benchmarks convolution`)
     STEP = 12                            # ... and at least, and what it is a multiple of
     PART = 256                           # numbers of an output's row gathered at a time
     PART_DIRECT = 1024                   # ... or read where they lie
     BLOCK = 256                          # outputs of one product in `weights`
-    NEAR = 64                            # ... where nothing is gathered: FAR of csrc/gemm.inc.h
+    NEAR = 64                            # ... where nothing is gathered: FAR of csrc/gemm.inc.h, and why
     RANGE = 512                          # outputs of a range of `weights` at least
     MOST = 1 << 22                       # numbers in all partial sums of `weights`, if there is more than one
 

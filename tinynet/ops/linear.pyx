@@ -10,7 +10,8 @@ The three products of a linear layer with x (N, C), w (K, C), b (K) are
 `product` computes c (m, n) = a b (+ bias, or + c) for a and b with any strides, in one of two ways:
 
   panels   csrc/gemm.inc.h: columns of b are packed a panel at a time and multiplied by a register-blocked kernel.  Every
-           element is summed in the order of k, so panels and row ranges can be dealt out to threads freely.
+           element is summed in the order of k, so panels and row ranges can be dealt out to threads freely.  If b is small, all
+           of it is packed first and pieces are ranges of rows as well: 100 columns are no longer 4 pieces of unequal size.
   blas     OpenBLAS on one thread per chunk of rows or columns; the chunks depend on the shape alone, since OpenBLAS gives
            other bits for other chunks.
 
