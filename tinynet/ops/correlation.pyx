@@ -30,7 +30,7 @@ import_array()
 
 cdef enum:
     TILE = 240                           # outputs at a time at most, a multiple of every height of a tile of csrc
-    GATHERED = 48                        # ... where they are gathered (of 24, 48, 240, by the 3 x 3 / 2 of `benchmarks convolution`)
+    GATHERED = 48                        # ... where they are gathered (of 24, 48, 240: `benchmarks convolution`, stride 2)
     STEP = 12                            # ... and at least, and what it is a multiple of
     PART = 256                           # numbers of an output's row gathered at a time
     PART_DIRECT = 1024                   # ... or read where they lie
