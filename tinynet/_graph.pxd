@@ -13,8 +13,8 @@ cdef class Op:
     cdef uint64_t[MAX_SAVED] versions           # of their blocks when they were saved
     cdef bint by_output                         # backward reads the output alone, which may be written over the input
     cdef bint takes_pending                     # forward takes recipes (ops/pending.pyx) in place of arrays
-    cdef Pending recipe                         # the recipe of its result: backward may be left to the op that its input came from
-    cdef bint final                             # set by the sweep: this backward is the last and may write over what was saved
+    cdef Pending recipe                         # the recipe of its result: backward may be left to the op before it
+    cdef bint final                             # set by the sweep: this backward is the last, may write over what was saved
     cdef object forward(self, tuple inputs, ndarray out)
     cdef tuple backward(self, object gy, tuple needs, tuple into)
     cdef int save(self, tuple arrays) except -1

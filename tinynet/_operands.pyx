@@ -7,7 +7,7 @@ which Python's operators understand; `accepted` makes an error of it for methods
 
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_TYPE, import_array, ndarray
 
-from tinynet._variable cimport Variable, run, values, wrap
+from tinynet._variable cimport Variable, form, run, values, wrap
 from tinynet.ops.checks cimport quiet
 from tinynet.ops.memory cimport new_array, own_copy
 
@@ -120,8 +120,8 @@ cdef object binary(type kind, str op, object a, object b, ndarray out=None):
     """An elementwise op of two operands; into `out`, if that fits."""
     cdef int dtype
     if isinstance(a, Variable) and isinstance(b, Variable):
-        dtype = PyArray_TYPE(values(<Variable>a))
-        if dtype == PyArray_TYPE(values(<Variable>b)) and (dtype == NPY_FLOAT or dtype == NPY_DOUBLE):
+        dtype = PyArray_TYPE(form(<Variable>a))
+        if dtype == PyArray_TYPE(form(<Variable>b)) and (dtype == NPY_FLOAT or dtype == NPY_DOUBLE):
             return run(kind(), (a, b), out)          # as it mostly is
     a, b = promoted(op, a, b, kind is Div)
     return NotImplemented if a is NotImplemented else run(kind(), (a, b), out)

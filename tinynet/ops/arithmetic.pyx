@@ -19,6 +19,7 @@ from tinynet.ops.checks cimport check_float, quiet, shape_of
 from tinynet.ops.kernels cimport K
 from tinynet.ops.layout cimport Map, is_channels_last, new_nhwc
 from tinynet.ops.memory cimport new_array, new_like, new_like_as, new_shaped, outline, same_layout
+from tinynet.ops.pending cimport Pending, computed, with_addend
 from tinynet.ops.sums cimport totals
 from tinynet.ops.walk cimport Walk, assign, combine, combine_t, plan
 
@@ -175,9 +176,26 @@ cdef class Binary(Op):
 # ---- + - * / ----------------------------------------------------------------------------------------------------------
 
 cdef class Add(Binary):
-    """y = a + b.  ga = gy, gb = gy.  Saves nothing but the operands' outlines."""
+    """y = a + b.  ga = gy, gb = gy.  Saves nothing but the operands' outlines.
+
+    An image added to a batch normalisation that is not computed yet joins its recipe (ops/pending.pyx).
+    """
+
+    def __cinit__(self):
+        self.takes_pending = True
 
     cdef object forward(self, tuple inputs, ndarray out):
+        cdef Pending p = None, y
+        if isinstance(inputs[0], Pending) or isinstance(inputs[1], Pending):
+            at = 0 if isinstance(inputs[0], Pending) else 1          # of two the first waits, if it may
+            p = inputs[at]
+            x = inputs[1 - at]
+            x = computed(<Pending>x) if isinstance(x, Pending) else x
+            y = with_addend(p, <ndarray>x) if out is None else None
+            if y is not None:
+                self.outlines((p.like, p.like))
+                return y
+            inputs = (computed(p), x) if at == 0 else (x, computed(p))
         return self.compute(K.add_f32, np.add, inputs, out)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):

@@ -244,7 +244,7 @@ cdef class BatchNorm(Op):
             return postpone(rows, &mx, self.like, self.vectors, NOTHING)
         y = new_rows(x, &my)
         if single:
-            apply_f32(&my, &mx, self.vector(CENTER), self.vector(SCALE), self.vector(SHIFT), NOTHING)
+            apply_f32(&my, &mx, self.vector(CENTER), self.vector(SCALE), self.vector(SHIFT), NULL, NOTHING)
         else:
             with quiet():
                 xh = (as_matrix(rows) - self.mean_rstd[0]) * self.mean_rstd[1]
@@ -412,7 +412,7 @@ cdef class BatchNorm(Op):
             v[B * c + j] = <float>b
             v[D * c + j] = <float>(-a * s[j] / m - b * (mean[j] - v[CENTER * c + j])) if self.batch else 0.0
         if not self.batch:
-            return apply_f32(gx, g, v + B * c, v + A * c, v + D * c, NOTHING)        # B and D are 0
+            return apply_f32(gx, g, v + B * c, v + A * c, v + D * c, NULL, NOTHING)        # B and D are 0
         threads = team(18.0 * m * c, (m + step - 1) // step)
         if threads == 1:
             with nogil:

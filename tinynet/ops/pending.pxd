@@ -17,6 +17,8 @@ cdef class Pending:
     cdef Block block                    # what it lives in
     cdef ndarray like                   # an outline of the result
     cdef ndarray vectors                # (at least 3, C) float32
+    cdef ndarray addend                 # what is added to the normalised rows, laid out as the result; or None
+    cdef Block other                    # what that lives in
     cdef Following following
     cdef ndarray array                  # the result, once it is computed
     cdef uint64_t version               # of its block then
@@ -28,10 +30,11 @@ cdef class Pending:
 cdef bint may_wait(ndarray rows) noexcept
 cdef Pending postpone(ndarray rows, const Map* m, ndarray like, ndarray vectors, Following following)
 cdef Pending followed(Pending p, Following following)
+cdef Pending with_addend(Pending p, ndarray x)
 cdef ndarray computed(Pending p)
 cdef int compute_into(Pending p, const Map* y) except -1
 cdef int before_write(ndarray x) except -1
 cdef int expose(ndarray x) except -1
 cdef Py_ssize_t range_of_rows(Py_ssize_t m) noexcept
 cdef int apply_f32(const Map* y, const Map* x, const float* center, const float* scale, const float* shift,
-                   Following following) except -1
+                   const Map* addend, Following following) except -1

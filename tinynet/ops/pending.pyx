@@ -2,16 +2,17 @@
 
 A normalisation cannot know what follows it.  So it computes its coefficient vectors and hands out a `Pending` - a recipe
 
-    y = f((z - center) scale + shift)        f: nothing, ReLU or sigmoid
+    y = f((z - center) scale + shift + x)        f: nothing, ReLU or sigmoid;  x: nothing, or an array
 
-in place of an array.  ReLU or sigmoid of a recipe without f is a recipe with it; a concatenation computes recipes straight
-into its slices; whoever else reads the tensor gets an array that is computed then, once, in one pass over z.  Every element is
-computed by the same arithmetic whenever and wherever that happens, so the bits do not depend on who looked at what.
+in place of an array.  Adding an array to a recipe without x and f - the end of a residual block - gives one with x; ReLU or
+sigmoid of a recipe without f is a recipe with it; a concatenation computes recipes straight into its slices; whoever else
+reads the tensor gets an array that is computed then, once, in one pass over z.  Every element is computed by the same
+arithmetic whenever and wherever that happens, so the bits do not depend on who looked at what.
 
-Nobody must be able to tell, so z has to be what it was when the recipe was written.  Recipes that wait stand in a list and are
-counted by z's block, and whoever is about to write into a tensor's memory says so first (`before_write`), which computes the
-recipes that need it.  Memory into which code outside may write unseen - a `.numpy()` view of it was given away, or it came
-from there - is `exposed`, and no recipe is written for it.
+Nobody must be able to tell, so z and x have to be what they were when the recipe was written.  Recipes that wait stand in a
+list and are counted by the blocks of z and x, and whoever is about to write into a tensor's memory says so first
+(`before_write`), which computes the recipes that need it.  Memory into which code outside may write unseen - a `.numpy()` view
+of it was given away, or it came from there - is `exposed`, and no recipe is written for it.
 """
 
 cimport cython
@@ -20,13 +21,15 @@ from numpy cimport NPY_FLOAT, PyArray_DATA, PyArray_NDIM, PyArray_SIZE, PyArray_
 
 from tinynet.ops.channels cimport new_rows
 from tinynet.ops.kernels cimport K, TN_ROW_BLOCK
-from tinynet.ops.layout cimport Map
-from tinynet.ops.memory cimport Block, block_of
+from tinynet.ops.layout cimport Map, is_nhwc
+from tinynet.ops.memory cimport Block, block_of, same_layout
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 
 from tinynet import _check
 
 import_array()
+
+ctypedef void (*map_t)(float* y, const float* x, Py_ssize_t n) noexcept nogil
 
 cdef bint fusing = True
 cdef void* newest = NULL                 # the list of the recipes that wait, borrowed references
@@ -76,13 +79,35 @@ cdef int unlist(Pending p) noexcept:
     if p.older != NULL:
         (<Pending>p.older).newer = p.newer
     p.block.pendings -= 1
-    p.rows = p.block = None
+    if p.other is not None:
+        p.other.pendings -= 1
+    p.rows = p.block = p.addend = p.other = None
     return 0
 
 
 cdef Pending followed(Pending p, Following following):
     """The recipe p, which waits and has no activation, with one."""
-    return postpone(p.rows, &p.map, p.like, p.vectors, following)
+    cdef Pending q = postpone(p.rows, &p.map, p.like, p.vectors, following)
+    if p.addend is not None:
+        add_to(q, p.addend)
+    return q
+
+
+cdef Pending with_addend(Pending p, ndarray x):
+    """The recipe of p's result plus x; None if that cannot be one."""
+    cdef Map m
+    if (p.array is not None or p.following != NOTHING or p.addend is not None or PyArray_NDIM(x) != 4 or not may_wait(x)
+            or not same_layout(x, p.like) or not is_nhwc(x, &m) or m.ld != m.c):
+        return None
+    cdef Pending q = postpone(p.rows, &p.map, p.like, p.vectors, NOTHING)
+    add_to(q, x)
+    return q
+
+
+cdef int add_to(Pending p, ndarray x) except -1:
+    p.addend, p.other = x, block_of(x)
+    p.other.pendings += 1
+    return 0
 
 
 cdef ndarray computed(Pending p):
@@ -103,11 +128,13 @@ cdef ndarray computed(Pending p):
 
 cdef int compute_into(Pending p, const Map* y) except -1:
     """The result of a recipe that waits, into the rows y."""
-    cdef ndarray rows = p.rows, vectors = p.vectors          # kept while the GIL is released
-    cdef Map x = p.map
+    cdef ndarray rows = p.rows, vectors = p.vectors, addend = p.addend         # kept while the GIL is released
+    cdef Map x = p.map, a
     x.data = <char*>PyArray_DATA(rows)
     cdef float* v = <float*>PyArray_DATA(vectors)
-    return apply_f32(y, &x, v + CENTER * x.c, v + SCALE * x.c, v + SHIFT * x.c, p.following)
+    if addend is not None:
+        is_nhwc(addend, &a)
+    return apply_f32(y, &x, v + CENTER * x.c, v + SCALE * x.c, v + SHIFT * x.c, &a if addend is not None else NULL, p.following)
 
 
 cdef int compute_all(Block block) except -1:
@@ -116,7 +143,7 @@ cdef int compute_all(Block block) except -1:
     cdef Pending p
     while block is None or block.pendings:
         at = newest
-        while at != NULL and block is not None and (<Pending>at).block is not block:
+        while at != NULL and block is not None and (<Pending>at).block is not block and (<Pending>at).other is not block:
             at = (<Pending>at).older
         if at == NULL:
             break
@@ -149,9 +176,9 @@ def set_fusion(enabled):
     """Choose whether batch normalisation, activation and concatenation are computed together; on by default.
 
     A float32 batch normalisation of (N, C) or (N, C, H, W) is computed when its result is first read.  By then it is known
-    whether ReLU or sigmoid follows and whether the result goes into a concatenation, and all are done in one pass; so are the
-    gradients of ReLU and normalisation.  Layers stay as they are written, and everything can be looked at, hooked and changed
-    as without fusion.  Results are the same to the last bit.
+    whether another tensor is added, ReLU or sigmoid follows and the result goes into a concatenation, and all are done in one
+    pass; so are the gradients of ReLU and normalisation.  Layers stay as they are written, and everything can be looked at,
+    hooked and changed as without fusion.  Results are the same to the last bit.
 
     Parameters
     ----------
@@ -201,41 +228,60 @@ cdef Py_ssize_t range_of_rows(Py_ssize_t m) noexcept:
 
 
 cdef void apply_piece(const Map* y, const Map* x, const float* center, const float* scale, const float* shift,
-                      Following following, Py_ssize_t m, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
+                      const Map* addend, Following following, Py_ssize_t m, Py_ssize_t step, Py_ssize_t i) noexcept nogil:
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t c = x.c, first = i * step, last = min(first + step, m), n
-    if following == SIGMOID:
-        while first < last:              # a block of rows at a time, which is in the cache then
-            n = min(last - first, TN_ROW_BLOCK)
-            K.bn_apply_f32(<float*>y.data + first * y.ld, <float*>x.data + first * x.ld, center, scale, shift, n, c, y.ld, x.ld)
-            sigmoid_of(<float*>y.data + first * y.ld, n, c, y.ld)
-            first += n
-    else:
+    cdef float* to
+    if following != SIGMOID and addend == NULL:
         (K.bn_relu_apply_f32 if following == RELU else K.bn_apply_f32)(
             <float*>y.data + first * y.ld, <float*>x.data + first * x.ld, center, scale, shift, last - first, c, y.ld, x.ld)
+        tn_leave(mode)
+        return
+    while first < last:                  # a block of rows at a time, which is in the cache then
+        n = min(last - first, TN_ROW_BLOCK)
+        to = <float*>y.data + first * y.ld
+        K.bn_apply_f32(to, <float*>x.data + first * x.ld, center, scale, shift, n, c, y.ld, x.ld)
+        if addend != NULL:
+            tn_leave(mode)               # addition keeps subnormal numbers (arithmetic.pyx)
+            add(to, <float*>addend.data + first * c, n, c, y.ld)
+            mode = tn_enter()
+        if following != NOTHING:
+            activate(K.relu_forward_f32 if following == RELU else K.sigmoid_forward_f32, to, n, c, y.ld)
+        first += n
     tn_leave(mode)
 
 
-cdef inline void sigmoid_of(float* y, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld) noexcept nogil:
-    """y = sigmoid(y)"""
+cdef inline void add(float* y, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld) noexcept nogil:
+    """y += x, whose rows lie c apart."""
     cdef Py_ssize_t i
     if ld == c:
-        K.sigmoid_forward_f32(y, y, rows * c)
+        K.add_f32(y, y, x, rows * c, 1, 1)
         return
     for i in range(rows):
-        K.sigmoid_forward_f32(y + i * ld, y + i * ld, c)
+        K.add_f32(y + i * ld, y + i * ld, x + i * c, c, 1, 1)
+
+
+cdef inline void activate(map_t f, float* y, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld) noexcept nogil:
+    """y = f(y)"""
+    cdef Py_ssize_t i
+    if ld == c:
+        f(y, y, rows * c)
+        return
+    for i in range(rows):
+        f(y + i * ld, y + i * ld, c)
 
 
 cdef int apply_f32(const Map* y, const Map* x, const float* center, const float* scale, const float* shift,
-                   Following following) except -1:
-    """y = f((x - center) scale + shift), per channel."""
+                   const Map* addend, Following following) except -1:
+    """y = f((x - center) scale + shift + addend), per channel; addend NULL: 0."""
     cdef Py_ssize_t m = x.n * x.h * x.w, step = range_of_rows(m), i
-    cdef int threads = team((42.0 if following == SIGMOID else 12.0) * m * x.c, (m + step - 1) // step)
+    cdef double work = 12.0 + (8.0 if addend != NULL else 0.0) + (30.0 if following == SIGMOID else 0.0)
+    cdef int threads = team(work * m * x.c, (m + step - 1) // step)
     if threads == 1:
         with nogil:
             for i in range((m + step - 1) // step):
-                apply_piece(y, x, center, scale, shift, following, m, step, i)
+                apply_piece(y, x, center, scale, shift, addend, following, m, step, i)
     else:
         for i in prange((m + step - 1) // step, nogil=True, schedule="static", num_threads=threads):
-            apply_piece(y, x, center, scale, shift, following, m, step, i)
+            apply_piece(y, x, center, scale, shift, addend, following, m, step, i)
     return 0
