@@ -8,7 +8,8 @@ Both train by the recipe of examples/cifar10.py (tinynet.experiments.image_study
 same distribution; order, augmentation and weights of a seed are other ones in PyTorch, so that curves are
 compared as samples of one distribution.  A file has `loss` (steps) and `accuracy` (epochs, of the test set).
 The comparison is made of means over 50 steps.  Where all runs are of one distribution, a run lies between the
-least and the largest of n others with probability (n - 1) / (n + 1), point by point.
+least and the largest of n others with probability (n - 1) / (n + 1), point by point.  Points of a curve move
+together, so the libraries are also compared as groups, by a permutation test over whole curves.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +221,7 @@ def compare(theirs: list[Run], ours: list[Run], figure: Path | None = None) -> N
     ):
         print(f"{what}: {', '.join(names)} in the range of {len(theirs)} runs of PyTorch\n")
         print_positions(what.split()[-1], rows, others, own, names)
+    print_groups(*losses)
     if figure is not None:
         figure.write_bytes(figure_png(lambda canvas: draw(canvas, losses, accuracies, steps), height=3.8))
         print(f"written: {figure}")
@@ -249,6 +252,37 @@ def print_positions(
         f"\ninside: {np.mean(places == 0):.0%} (expected of one distribution: {chance:.0%}); "
         f"farthest outside: {places.max():.1f} sd; means differ by {pooled.mean():+.2f} sd on average, "
         f"{np.abs(pooled).max():.2f} sd at most\n"
+    )
+
+
+def separation(others: FloatArray, own: FloatArray) -> float:
+    """Return the root mean square over the points of Student's t between runs (n, points) and (m, points)."""
+    n, m = len(others), len(own)
+    pooled = ((n - 1) * others.var(axis=0, ddof=1) + (m - 1) * own.var(axis=0, ddof=1)) / (n + m - 2)
+    t = (own.mean(axis=0) - others.mean(axis=0)) / np.sqrt(pooled * (1 / n + 1 / m))
+    return float(np.sqrt(np.mean(t**2)))
+
+
+def separations(others: FloatArray, own: FloatArray) -> tuple[float, list[float]]:
+    """Return the separation of two groups of runs, and that of every way to deal out all runs anew."""
+    runs = np.concatenate([others, own])
+    dealt = []
+    for chosen in combinations(range(len(runs)), len(own)):
+        rest = [i for i in range(len(runs)) if i not in chosen]
+        dealt.append(separation(runs[rest], runs[list(chosen)]))
+    return separation(others, own), dealt
+
+
+def print_groups(others: FloatArray, own: FloatArray) -> None:
+    """Print whether the libraries' curves lie farther apart than groups dealt at random."""
+    if len(own) < 2:
+        print("groups: two runs of tinynet or more are needed to compare the libraries as groups\n")
+        return
+    found, dealt = separations(others, own)
+    count = sum(each >= found * (1 - 1e-9) for each in dealt)
+    print(
+        f"groups: the root mean square of t over the points is {found:.2f}; dealing the runs out anew, "
+        f"it is as large in {count} of {len(dealt)} ways: p = {count / len(dealt):.2f}\n"
     )
 
 

@@ -310,6 +310,16 @@ class TestCurves:
         assert "inside: 33% (expected of one distribution: 50%); farthest outside: 1.0 sd" in process.stdout
         assert png_size(tmp_path / "f.png")[0] >= 1600
 
+    def test_compares_groups(self, tmp_path):
+        levels = {"torch-a": 1.0, "torch-b": 1.3, "tinynet-a": 2.0, "tinynet-b": 2.1}
+        for name, level in levels.items():
+            np.savez(tmp_path / f"{name}.npz", loss=np.full(60, level), accuracy=[0.5])
+        process = self.curves(tmp_path, "compare", *[f"{name}.npz" for name in levels])
+        assert process.returncode == 0, process.stderr
+        # t = 0.9 / sqrt((0.045 + 0.005) / 2 * (1/2 + 1/2)); the halves can change places, all else is closer
+        assert "t over the points is 5.69" in process.stdout
+        assert "as large in 2 of 6 ways: p = 0.33" in process.stdout
+
     def test_refuses(self, tmp_path):
         np.savez(tmp_path / "other.npz", loss=[1.0], accuracy=[0.5])
         process = self.curves(tmp_path, "compare", "other.npz")
