@@ -155,7 +155,7 @@ def twin(name: str, options: dict[str, Any]) -> Callable[..., Any]:
 
 CASES = tuple(
     Case(name, TransposedConvolution if "transpose" in node else Convolution, door(node, options),
-         reference(node, options), shapes, large, elementwise=False, ulps=8, grad_ulps=32, node=node,
+         reference(node, options), shapes, large, elementwise=False, ulps=16, grad_ulps=32, node=node,
          fixed=True)
     for name, node, options, shapes, large in ROWS
 )  # fmt: skip

@@ -6,7 +6,6 @@ import copy
 import gc
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from fusion_running import (
     plain,
     same_either_way,
 )
+from processes import python
 
 import tinynet as tn
 from tinynet import nn, optim
@@ -318,31 +318,43 @@ def test_errors_in_the_middle() -> None:
     same_either_way(work)
 
 
+NO_MEMORY = """
+import resource
+import tinynet as tn
+from tinynet.nn import functional as F
+
+def refused(read):
+    try:
+        read()
+    except MemoryError:
+        return True
+    return False
+
+with tn.no_grad():
+    x = 1 * tn.ones(1 << 19, 64)  # 128 MiB
+    b = F.batch_norm(x, tn.zeros(64), tn.ones(64), training=False)
+    r = F.relu(b)
+    tn.empty_cache()
+    with open("/proc/self/statm") as f:
+        size = int(f.read().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size + (32 << 20), limits[1]))
+    for _ in range(2):
+        assert refused(r.sum)
+        assert refused(lambda: x.add_(1))
+        assert refused(lambda: tn.cat([r, r], 1))
+    resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert x._version == 0
+    x.add_(1)
+    assert x[0, 0].item() == 2.0
+    assert r[7, 7].item() == b[7, 7].item() and abs(r[7, 7].item() - 1) < 1e-4
+"""
+
+
 def test_no_memory() -> None:
     """A read raises, and so does a write that needs the result first; later ones give the values."""
-    resource = pytest.importorskip("resource")
-    with fusion(True), tn.no_grad():
-        x = 1 * tn.ones(1 << 19, 64)  # 128 MiB
-        b = F.batch_norm(x, tn.zeros(64), tn.ones(64), training=False)
-        r = F.relu(b)
-        tn.empty_cache()
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        limits = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (size + (32 << 20), limits[1]))
-        try:
-            for _ in range(2):
-                with pytest.raises(MemoryError):
-                    r.sum()
-                with pytest.raises(MemoryError):
-                    x.add_(1)
-                with pytest.raises(MemoryError):
-                    tn.cat([r, r], 1)
-        finally:
-            resource.setrlimit(resource.RLIMIT_AS, limits)
-        assert x._version == 0
-        x.add_(1)
-        assert x[0, 0].item() == 2.0
-        assert r[7, 7].item() == b[7, 7].item() == pytest.approx(1.0, abs=1e-4)
+    done = python(NO_MEMORY)  # by itself: elsewhere memory that other tests used may be free for it
+    assert done.returncode == 0, done.stderr
 
 
 # ---- life --------------------------------------------------------------------------------------------------
