@@ -4,7 +4,6 @@ the memory it takes."""
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 
 from benchmarks import steps
 from benchmarks.footprint import peak_memory
@@ -16,8 +15,7 @@ PLAN = steps.Plan("bn_inception_small", (32, 128), steps.KINKED, seconds=12, jax
 
 def run(options: Options) -> Result:
     """Compare and time the steps, measure the memory of fresh processes."""
-    # Compiling this network takes more than all else in a quick run together.
-    result = steps.run(replace(PLAN, compiled=not options.quick), options)
+    result = steps.run(PLAN, options)
     if sys.platform == "linux":
         memory((PLAN.quick,) if options.quick else PLAN.batches, max(options.threads), result)
     return result

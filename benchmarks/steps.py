@@ -114,7 +114,8 @@ def outsiders(
         found[MODES["tuned"].label] = ("PyTorch, malloc tuned", "torch", "tuned", patience)
     if plan.jax and first:
         found["JAX, jit"] = ("JAX", "jax", "", patience)
-    if plan.compiled and first and most and not torch_missing():
+    # Compiling takes more than all else in a quick run together.
+    if plan.compiled and first and most and not options.quick and not torch_missing():
         found[MODES["compiled"].label] = ("PyTorch", "torch", "compiled", patience)
     return found
 

@@ -17,8 +17,9 @@ import statistics
 import sys
 import time
 
+from benchmarks.architectures import ARCHITECTURES
 from benchmarks.footprint import fresh
-from benchmarks.images import tinynet_trainer
+from benchmarks.networks import tinynet_trainer
 from benchmarks.report import BenchmarkError, Options, Result, Table, time_text
 from benchmarks.timing import Function, alternate
 
@@ -43,7 +44,7 @@ def scaling(threads: int, options: Options, result: Result) -> Table:
     import tinynet as tn
 
     former = tn.get_num_threads()
-    step = tinynet_trainer(2 if options.quick else 32).step
+    step = tinynet_trainer(ARCHITECTURES["bn_inception_small"], 2 if options.quick else 32).step
 
     def on(count: int) -> Function:
         def call() -> None:
