@@ -29,8 +29,8 @@ the last backward gx is written over x if nobody else holds that.
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, NAN, sqrt
 from numpy cimport (
-    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ISCARRAY, PyArray_NDIM, PyArray_TYPE, import_array, ndarray,
-    npy_intp,
+    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ISCARRAY, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_STRIDES,
+    PyArray_TYPE, import_array, ndarray, npy_intp,
 )
 
 from tinynet._graph cimport Deferred, Op
@@ -38,7 +38,7 @@ from tinynet.ops.channels cimport as_matrix, fill, new_rows, rows_of
 from tinynet.ops.checks cimport check_float, check_same_dtype, quiet, shape_of
 from tinynet.ops.kernels cimport K
 from tinynet.ops.layout cimport Map
-from tinynet.ops.memory cimport block_of, contiguous, new_array, outline, sole_reference, touch
+from tinynet.ops.memory cimport block_of, contiguous, new_array, outline, repeated, sole_reference, touch
 from tinynet.ops.pending cimport CENTER, NOTHING, RELU, SCALE, SHIFT, apply_f32, before_write, may_wait, postpone, range_of_rows
 from tinynet.ops.threads cimport team, tn_enter, tn_leave
 
@@ -167,6 +167,22 @@ cdef int check_writable(str name, ndarray v) except -1:
     return 0
 
 
+cdef ndarray outline_of_result(ndarray x):
+    """An outline of y, which has the channels last in memory (`new_rows`) however x lies."""
+    cdef int nd = PyArray_NDIM(x), d
+    cdef npy_intp[4] strides
+    cdef npy_intp step = PyArray_ITEMSIZE(x) * PyArray_DIMS(x)[1]
+    cdef bint as_x = True
+    strides[1] = PyArray_ITEMSIZE(x)
+    for d in range(nd - 1, 1, -1):
+        strides[d] = step
+        step *= PyArray_DIMS(x)[d]
+    strides[0] = step
+    for d in range(nd):
+        as_x = as_x and strides[d] == PyArray_STRIDES(x)[d]
+    return outline(x if as_x else repeated(x, shape_of(x), tuple([strides[d] for d in range(nd)])))
+
+
 cdef class BatchNorm(Op):
     """y = gamma (x - mu) rstd + beta per channel of x (N, C), (N, C, L) or (N, C, H, W); gamma, beta (C,) or None.
 
@@ -186,7 +202,7 @@ cdef class BatchNorm(Op):
     cdef double eps
     cdef ndarray vectors                 # (VECTORS, C) float32
     cdef ndarray mean_rstd               # (2, C) float64
-    cdef ndarray like                    # an outline of x
+    cdef ndarray like                    # an outline of y
 
     def __init__(self, running_mean, running_var, training, momentum, eps):
         self.running_mean, self.running_var, self.batch = running_mean, running_var, training
@@ -236,7 +252,7 @@ cdef class BatchNorm(Op):
         else:
             self.take_running()
         self.invert_root()
-        self.like = outline(x)
+        self.like = outline_of_result(x)
         if single:
             self.set_vectors(gamma, beta)
         self.save((rows if self.needs[1] or (self.batch and self.needs[0]) else None, None if single else gamma))
