@@ -233,11 +233,16 @@ cdef int settle(dict held, Node node) except -1:
     return 0
 
 
-cdef bint defers(Node node, Op op, dict held, dict captured) except -1:
-    """Whether the node's backward may be left to the one that its input came from, where nobody looks at what is between."""
+cdef bint defers(Node node, Op op, dict held, list waiting, dict captured) except -1:
+    """Whether the node's backward may be left to the one that its input came from, where nobody looks at what is between.
+
+    That one must be next: a gradient kept longer than that could keep another op from adding to it where it lies, and a sum made
+    elsewhere can have other bits.
+    """
     cdef Node parent = <Node>node.parents[0]
     return (parent.op is not None and parent.op.takes_over(op) and parent.watch is None and parent not in held
-            and (captured is None or parent not in captured))
+            and (captured is None or parent not in captured)
+            and (not waiting or (<Node>waiting[0]).sequence < parent.sequence))
 
 
 cdef int deposit(Leaf leaf, ndarray g, bint ours) except -1:
@@ -321,7 +326,7 @@ cdef int sweep(dict held, bint retain_graph, dict captured=None, set path=None) 
                 if True not in needs:
                     continue
             gy, parents = held.pop(node), node.parents
-            if op.recipe is not None and not anomaly and defers(node, op, held, captured):
+            if op.recipe is not None and not anomaly and defers(node, op, held, waiting, captured):
                 op.check_saved()
                 gradients, into = (deferred(<ndarray>gy, op),), None
             else:
