@@ -302,7 +302,7 @@ cdef class Variable:
             raise GraphError(f"data: only a leaf can be assigned to; this tensor is the result of {self.node.name}")
         if self.requires_grad and value.dtype not in FLOATS:
             raise DTypeError(f"data: must be float32 or float64 for a tensor that requires a gradient; got {value.dtype}")
-        self._array = values(<Variable>value)
+        self._array, self.pending = values(<Variable>value), None
         if self.leaf is not None:
             self.leaf.like = outline(self._array)
             if self.leaf.grad is not None and (value.shape != self.grad.shape or value.dtype != self.grad.dtype):
