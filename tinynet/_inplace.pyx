@@ -58,6 +58,8 @@ cdef bint is_own_recipe(Variable t) noexcept:
 cdef object join_recipe(Variable t, Op op):
     """t = op(t) where `is_own_recipe`: that of the result takes its place, as if its memory had been written."""
     cdef Variable y = <Variable>run(op, (t,))
+    if not waits(t):                     # a garbage collection within `run` has read t
+        return t.write(op.name, y)
     y.pending.version = t.pending.version + 1
     t.pending = y.pending
     if is_grad_enabled() and not (t.node is None and y.node is None):

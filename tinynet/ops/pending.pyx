@@ -95,9 +95,8 @@ cdef Pending followed(Pending p, Following following):
 
 cdef Pending with_addend(Pending p, ndarray x):
     """The recipe of p's result plus x; None if that cannot be one."""
-    cdef Map m
     if (p.array is not None or p.following != NOTHING or p.addend is not None or PyArray_NDIM(x) != 4 or not may_wait(x)
-            or not same_layout(x, p.like) or not is_nhwc(x, &m) or m.ld != m.c):
+            or not same_layout(x, p.like)):
         return None
     cdef Pending q = postpone(p.rows, &p.map, p.like, p.vectors, NOTHING)
     add_to(q, x)
@@ -116,8 +115,9 @@ cdef ndarray computed(Pending p):
         return p.array
     cdef Map m
     cdef ndarray y = new_rows(p.like, &m)
-    compute_into(p, &m)
-    if p.array is not None:              # while the GIL was released, another thread has computed it
+    if p.array is None:
+        compute_into(p, &m)
+    if p.array is not None:              # computed by another thread while the GIL was released, or by a garbage collection
         return p.array
     cdef Block block = block_of(y)
     block.version, block.is_saved = p.version, p.is_saved
