@@ -98,7 +98,7 @@ def set_num_threads(n):
 
 
 cdef int pin_workers() except -1:
-    """Give each worker of this thread's team a CPU: the calling thread's own comes last, and is no worker's."""
+    """Give each worker of this thread's team a CPU: the calling thread's own comes first, and is no worker's."""
     cdef int i, cpu, here = tn_current_cpu()
     cdef int[MOST_THREADS] cpus
     available = _one_per_core()
