@@ -43,7 +43,6 @@ cdef class Leaf(Node):
 cdef class Deferred:
     cdef ndarray gradient                       # of the result of `op`,
     cdef Op op                                  # whose backward is still to be done
-    cdef ndarray settled(self)
 
 
 cdef class Watch:

@@ -16,8 +16,8 @@ Gradients are arrays.  One that was handed over may be shared (addition hands th
 overwritten only where the sweep holds the only reference to it; otherwise a sum goes into a new array.
 
 Where an op and the one before it are better done together - ReLU after batch normalisation - the sweep leaves the backward of
-the later one to the earlier: it passes the gradient on as a `Deferred`.  If anything else wants the gradient between the two, a
-hook or a second consumer, it is worked out first; so nobody can tell.
+the later one to the earlier: it passes the gradient on as a `Deferred`, if the earlier one is next and nobody looks at what is
+between, no hook and no second consumer; so nobody can tell.
 
 Whoever wants to see a gradient on its way - hooks, a tensor that retains it - is entered in the node's `Watch`.  A sweep can be
 told to stay on the paths to given nodes and to hand out what arrives there: that is `autograd.grad`.
@@ -157,11 +157,7 @@ cdef class Leaf(Node):
 
 @cython.final
 cdef class Deferred:
-    """A gradient that stands before an op instead of behind it."""
-
-    cdef ndarray settled(self):
-        """The gradient behind it."""
-        return <ndarray>self.op.backward(self.gradient, (True,), None)[0]
+    """A gradient that stands before an op instead of behind it, for the node that comes next in the sweep."""
 
 
 cdef class Watch:
@@ -211,25 +207,13 @@ cdef Node record(Op op, tuple parents, tuple indices, int n_outputs):
 # ---- the sweep --------------------------------------------------------------------------------------------------------
 
 cdef int receive(dict held, Node node, int index, object g) except -1:
-    """Add g, an array (or `Deferred`, if it is the first), to what `held` has for output `index` of the node."""
+    """Add g, an array (or a `Deferred`, which stays alone), to what `held` has for output `index` of the node."""
     cdef list parts
     if node.n_outputs == 1:
-        if node not in held:
-            held[node] = g
-        else:
-            settle(held, node)
-            held[node] = add(<ndarray>held[node], <ndarray>g)
+        held[node] = add(<ndarray>held[node], <ndarray>g) if node in held else g
         return 0
     parts = held.setdefault(node, [None] * node.n_outputs)
     parts[index] = g if parts[index] is None else add(<ndarray>parts[index], <ndarray>g)
-    return 0
-
-
-cdef int settle(dict held, Node node) except -1:
-    """Work out what `held` has for the node, if that is deferred."""
-    gradient = held.get(node)
-    if isinstance(gradient, Deferred):
-        held[node] = (<Deferred>gradient).settled()
     return 0
 
 
@@ -277,7 +261,6 @@ cdef int finish_leaf(Leaf leaf, dict held) except -1:
 
 cdef int show(dict held, Node node) except -1:
     """Call the hooks on the node's gradients, which may replace them, and keep those that are to be retained."""
-    settle(held, node)
     cdef list parts = [held[node]] if node.n_outputs == 1 else held[node]
     for index, hooks in list(node.watch.hooks.items()):      # a hook may register or remove hooks
         for hook in list(hooks.values()):
@@ -398,7 +381,6 @@ cdef tuple collected(dict held, tuple parents):
         parent = <Node>parents[i]
         g = None
         if parent is not None and parent.n_outputs == 1 and parent in held and parents.count(parent) == 1:
-            settle(held, parent)
             g = <ndarray>held[parent]
             if not sole_reference(g, 2):         # that of `held` and ours
                 g = None
