@@ -211,15 +211,16 @@ ctypedef struct Sums:
     Pass over
     Py_ssize_t k, depth, groups, ldy     # per group; ldy: of the outputs
     Py_ssize_t range, panels, chunk      # outputs of a range; panels of columns, and those of a piece
+    Py_ssize_t done, turn                # outputs of every range: summed already, and summed before looking for signals
     bint direct
 
 
 cdef void weights_piece(float* part, const float* x, const float* y, Sums* s, float* packed, Py_ssize_t piece) noexcept nogil:
-    """One range of outputs, one group, one chunk of columns."""
+    """One turn of one range of outputs, one group, one chunk of columns."""
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t chunks = (s.panels + s.chunk - 1) // s.chunk, panel = piece % chunks * s.chunk, p, width, count
     cdef Py_ssize_t group = piece // chunks % s.groups, i = piece // chunks // s.groups
-    cdef Py_ssize_t first = i * s.range, last = min(first + s.range, s.over.outputs), m = first
+    cdef Py_ssize_t first = i * s.range, m = first + s.done, last = min(m + s.turn, min(first + s.range, s.over.outputs))
     cdef Py_ssize_t last_panel = min(panel + s.chunk, s.panels), block = NEAR if s.direct else BLOCK
     x += group * s.over.window.c
     y += group * s.k
@@ -242,7 +243,7 @@ cdef void weights_piece(float* part, const float* x, const float* y, Sums* s, fl
 cdef int product_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
     """gw (K, C / groups, R, S) = the gradient of the kernel for images x and the gradient y of the outputs."""
     cdef Sums s
-    cdef Py_ssize_t ranges, pieces, i, first = 0, last, batch, own
+    cdef Py_ssize_t ranges, pieces, i, first, last, batch, own
     cdef npy_intp size
     cdef int threads
     s.over, s.k, s.groups, s.ldy = forward_pass(z, y, x), z.k // z.groups, z.groups, y.ld
@@ -264,18 +265,23 @@ cdef int product_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
     cdef float* scratch = <float*>PyArray_DATA(scratch_array)
     cdef const float* px = <const float*>x.data
     cdef const float* py = <const float*>y.data
-    batch = batch_of(<double>s.range * s.k * s.chunk * K.panel, threads)
-    while first < pieces:
-        last = min(first + batch, pieces)
-        if threads == 1:
-            with nogil:
-                for i in range(first, last):
-                    weights_piece(part, px, py, &s, scratch, i)
-        else:
-            for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
-                weights_piece(part, px, py, &s, scratch + threadid() * own, i)
-        PyErr_CheckSignals()
-        first = last
+    cdef double output = <double>s.k * s.chunk * K.panel                    # the work of one in a piece
+    s.done, s.turn = 0, min(batch_of(output * BLOCK, 1) * BLOCK, s.range)
+    batch = batch_of(output * s.turn, threads)
+    while s.done < s.range:
+        first = 0
+        while first < pieces:
+            last = min(first + batch, pieces)
+            if threads == 1:
+                with nogil:
+                    for i in range(first, last):
+                        weights_piece(part, px, py, &s, scratch, i)
+            else:
+                for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
+                    weights_piece(part, px, py, &s, scratch + threadid() * own, i)
+            PyErr_CheckSignals()
+            first = last
+        s.done += s.turn
     return merge(gw, parts, ranges, (z.k, z.r, z.s, s.over.window.c), (0, 3, 1, 2))
 
 

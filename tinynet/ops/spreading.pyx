@@ -28,6 +28,7 @@ import_array()
 cdef enum:
     SCRATCH = 32768                      # numbers of the product at a time, about: 128 KiB stay in the L2 cache
     STEP = 12                            # outputs at a time are a multiple of it, the height of a tile of csrc/gemm.inc.h
+    MOST = 2000000000                    # multiply-adds of an image: about 50 ms
     VECTOR = 16                          # channels that gathering fills up to a multiple of, about
 
 
@@ -40,9 +41,11 @@ ctypedef struct Spread:
 
 
 cdef bint takes_spreading(Shape* z) noexcept:
-    """Whether gathering would do more than 1.5 times the multiplications."""
+    """Whether gathering would do more than 1.5 times the multiplications, and one image, which is one piece, is done in a moment:
+    threads share huge images tile by tile only where they are gathered, and Ctrl-C must not wait for them."""
+    cdef double work = <double>z.rows * z.columns * z.k * z.r * z.s * z.c
     cdef double gathered = <double>z.h * z.w * ((z.c + VECTOR - 1) // VECTOR * VECTOR)
-    return z.groups == 1 and z.r * z.s > 1 and gathered > 1.5 * z.rows * z.step_h * z.columns * z.step_w * z.c
+    return z.groups == 1 and z.r * z.s > 1 and work < MOST and gathered > 1.5 * z.rows * z.step_h * z.columns * z.step_w * z.c
 
 
 cdef void add_rows(float* x, const float* rows, Spread* f, Py_ssize_t first, Py_ssize_t count) noexcept nogil:

@@ -9,7 +9,7 @@ in scratch that fits the L2 cache; at each point the product with the weights is
     weights    D[p] (K, C) += W[p]' (K, tiles) V[p] (tiles, C)     W from y, V from x, gw from the sum D over all blocks
 
 `forward` goes through the features a panel at a time, so that M is small.  A piece of it is a run of whole rows of tiles,
-hence of rows of outputs.  Where there are fewer pieces than threads can share (small batches), all blocks are transformed first
+hence of rows of outputs, or a block of a row that is longer.  Where there are fewer pieces than threads can share (small batches), all blocks are transformed first
 and then (block, panel) pairs are dealt out.  Every output is summed in the order of the channels: the bits depend on neither.
 
 `weights` cuts its sum into ranges of tiles by the shape, and merges them in order.  If there are few of them, a piece does
@@ -39,6 +39,8 @@ cdef enum:
     APART = 16                           # numbers between the matrices of points: other sets of a cache
     LINES = 32                           # rows of weights transformed in a piece
     RANGE = 512                          # tiles of a range of `weights` at least: merging it must be small beside its product
+    MOVED = 32                           # multiply-adds in the time of a number transformed, which waits for memory
+    SUMS = 1 << 25                       # numbers in all sums of `weights` (128 MB), if there is more than one range
 
 
 cdef bint takes_winograd(Shape* z, Function which) noexcept:
@@ -113,7 +115,7 @@ cdef inline void panel_of(float* y, const float* v, const float* u, const float*
 
 cdef void rows_piece(float* y, const float* x, const float* u, const float* bias, Tiles* t, bint accumulate, float* scratch,
                      Py_ssize_t piece) noexcept nogil:
-    """A run of whole rows of tiles of one group."""
+    """A run of tiles of one group."""
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t pieces = parts(t.tiles, t.piece), group = piece // pieces, first = piece % pieces * t.piece, j, count
     cdef Py_ssize_t last = min(first + t.piece, t.tiles)
@@ -162,7 +164,7 @@ cdef int convolve(Map* y, Map* x, ndarray b, Tiles* t, bint accumulate) except -
     t.tiles = rows * across
     t.panels, t.ldv = parts(t.k, K.panel), up(t.c, 16)
     t.block = block_of(t.ldv + K.panel)
-    t.piece = parts(rows, parts(rows, max(t.block // across, 1))) * across  # of one size
+    t.piece = parts(rows, parts(rows, t.block // across)) * across if across <= t.block else t.block   # of one size
     t.block = min(t.block, t.piece)
     t.u_point = t.c * K.panel + APART
     cdef ndarray u_array = transformed(t)
@@ -196,22 +198,27 @@ cdef ndarray transformed(Tiles* t):
     cdef npy_intp size = t.groups * t.panels * POINTS * t.u_point
     cdef ndarray u_array = new_array(1, &size, NPY_FLOAT)
     cdef float* u = <float*>PyArray_DATA(u_array)
-    cdef Py_ssize_t pieces = t.groups * t.panels * parts(t.c, LINES), i
+    cdef Py_ssize_t pieces = t.groups * t.panels * parts(t.c, LINES), first = 0, last, i
     cdef int threads = team(2.0 * size, pieces)
-    if threads == 1:
-        with nogil:
-            for i in range(pieces):
+    cdef Py_ssize_t batch = batch_of(MOVED * size / pieces, threads)
+    while first < pieces:
+        last = min(first + batch, pieces)
+        if threads == 1:
+            with nogil:
+                for i in range(first, last):
+                    weights_of(u, t, i)
+        else:
+            for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
                 weights_of(u, t, i)
-    else:
-        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
-            weights_of(u, t, i)
+        PyErr_CheckSignals()
+        first = last
     return u_array
 
 
 cdef int in_two_steps(float* y, const float* x, const float* u, const float* bias, Tiles* t, bint accumulate,
                       double work) except -1:
     """A pass of few blocks: V of all of them, then panels."""
-    cdef Py_ssize_t blocks, i
+    cdef Py_ssize_t blocks, first = 0, last, batch, i
     cdef int threads
     t.block = min(up(parts(t.tiles, SLOTS), 8), t.block)
     t.v_point, t.m_point = t.block * t.ldv + APART, t.block * K.panel + APART
@@ -231,8 +238,13 @@ cdef int in_two_steps(float* y, const float* x, const float* u, const float* bia
     size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
     cdef float* scratch = <float*>PyArray_DATA(scratch_array)
-    for i in prange(blocks * t.panels, nogil=True, schedule="static", num_threads=threads):
-        panel_piece(y, v, u, bias, t, accumulate, scratch + threadid() * own, i)
+    batch = batch_of(work / (blocks * t.panels), threads)
+    while first < blocks * t.panels:
+        last = min(first + batch, blocks * t.panels)
+        for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
+            panel_piece(y, v, u, bias, t, accumulate, scratch + threadid() * own, i)
+        PyErr_CheckSignals()
+        first = last
     return 0
 
 
@@ -265,17 +277,19 @@ ctypedef struct Sums:
     Py_ssize_t c, k, groups              # of a group
     Py_ssize_t tiles, range, block       # of all, of a range, of a block
     Py_ssize_t side                      # rows of points of a piece
+    Py_ssize_t done, turn                # tiles of every range: summed already, and summed before looking for signals
     Py_ssize_t panels                    # of channels
     Py_ssize_t ldw, ldd                  # between rows of W and of D
     Py_ssize_t v_point, w_point, d_point                 # between the matrices of two points
 
 
 cdef void sums_piece(float* d, const float* x, const float* y, Sums* s, float* scratch, Py_ssize_t piece) noexcept nogil:
-    """One range, one group, some rows of points."""
+    """One turn of one range, one group, some rows of points."""
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t chunks = SIDE // s.side, low = piece % chunks * s.side, high = low + s.side
     cdef Py_ssize_t group = piece // chunks % s.groups, i = piece // chunks // s.groups
-    cdef Py_ssize_t start = i * s.range, last = min(start + s.range, s.tiles), first = start, count, panel, j, n, p
+    cdef Py_ssize_t start = i * s.range, first = start + s.done, last = min(first + s.turn, min(start + s.range, s.tiles))
+    cdef Py_ssize_t count, panel, j, n, p
     cdef float* v = scratch + POINTS * s.w_point
     x += group * s.c
     y += group * s.k
@@ -305,7 +319,7 @@ cdef void merge_piece(float* gw, const float* d, Sums* s, Py_ssize_t ranges, Py_
 cdef int winograd_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
     """As `product_weights` of correlation.pyx; gw in C order."""
     cdef Sums s
-    cdef Py_ssize_t ranges, pieces, i, first = 0, last, batch
+    cdef Py_ssize_t ranges, pieces, i, first, last, batch
     cdef int threads
     s.over, s.c, s.k, s.groups = forward_pass(z, y, x), z.c // z.groups, z.k // z.groups, z.groups
     s.tiles = z.n * parts(z.rows, 4) * parts(z.columns, 4)
@@ -314,7 +328,7 @@ cdef int winograd_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
         return 0
     s.panels, s.ldw, s.ldd = parts(s.c, K.panel), up(s.k, 16), up(s.c, 16)
     s.block = block_of(s.ldw + K.panel)
-    ranges = min(max(s.tiles // RANGE, 1), SLOTS)
+    ranges = max(min(min(s.tiles // RANGE, SLOTS), SUMS // (POINTS * z.k * s.c)), 1)
     s.range = up(parts(s.tiles, ranges), s.block)
     s.block = min(s.block, s.tiles)
     ranges = parts(s.tiles, s.range)
@@ -332,18 +346,23 @@ cdef int winograd_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
     cdef float* pw = <float*>PyArray_DATA(gw)
     cdef const float* px = <const float*>x.data
     cdef const float* py = <const float*>y.data
-    batch = batch_of(work / pieces, threads)
-    while first < pieces:
-        last = min(first + batch, pieces)
-        if threads == 1:
-            with nogil:
-                for i in range(first, last):
-                    sums_piece(d, px, py, &s, scratch, i)
-        else:
-            for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
-                sums_piece(d, px, py, &s, scratch + threadid() * own, i)
-        PyErr_CheckSignals()
-        first = last
+    cdef double tile = <double>s.side * SIDE * s.c * s.k                    # the work of one in a piece
+    s.done, s.turn = 0, min(batch_of(tile * s.block, 1) * s.block, s.range)
+    batch = batch_of(tile * s.turn, threads)
+    while s.done < s.range:
+        first = 0
+        while first < pieces:
+            last = min(first + batch, pieces)
+            if threads == 1:
+                with nogil:
+                    for i in range(first, last):
+                        sums_piece(d, px, py, &s, scratch, i)
+            else:
+                for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
+                    sums_piece(d, px, py, &s, scratch + threadid() * own, i)
+            PyErr_CheckSignals()
+            first = last
+        s.done += s.turn
     threads = team(2.0 * ranges * POINTS * z.k * s.c, z.k)
     if threads == 1:
         with nogil:
