@@ -101,3 +101,20 @@ def test_randperm_sizes():
 def test_integers_do_not_require_gradients():
     with pytest.raises(DTypeError, match="requires_grad: dtype must be float32 or float64; got int64"):
         tn.zeros(2, dtype="int64", requires_grad=True)
+
+
+def test_likes_lie_in_memory_as_the_tensor() -> None:
+    """As in PyTorch (memory_format=torch.preserve_format); the numbers drawn do not depend on the layout."""
+    plain = tn.zeros(2, 3, 4, 5)
+    image = plain.contiguous(tn.channels_last)
+    for make in (tn.zeros_like, tn.ones_like, tn.empty_like, tn.rand_like, tn.randn_like):
+        assert make(image).stride() == image.stride() == (60, 1, 15, 3)
+        assert make(plain).stride() == plain.stride()
+        assert make(plain.transpose(0, 3), dtype="float64", requires_grad=True).stride() == (1, 20, 5, 60)
+    assert tn.full_like(image, 3.0).stride() == tn.randint_like(image, 9).stride() == image.stride()
+    assert tn.zeros_like(image[:, 1:]).stride() == (40, 1, 10, 2)
+    for draw in (tn.rand_like, tn.randn_like, lambda x: tn.randint_like(x, 9)):
+        tn.manual_seed(3)
+        first = draw(plain)
+        tn.manual_seed(3)
+        assert draw(image).equal(first)

@@ -20,7 +20,7 @@ from tinynet import _variable
 from tinynet._check import refuse
 from tinynet._format import FORMATS, channels_last, contiguous_format, preserve_format
 from tinynet._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from tinynet._variable import apply, arrays_of, as_dtype, empty, from_dlpack, from_numpy, grads_of, tensor
+from tinynet._variable import apply, arrays_of, as_dtype, empty, empty_like, from_dlpack, from_numpy, grads_of, tensor
 from tinynet.errors import ArgumentError, ShapeError
 from tinynet.ops import arithmetic, indexing, reduction
 from tinynet.ops.softmax import LogSoftmax
@@ -29,8 +29,8 @@ from tinynet.ops.softmax_output import Softmax
 import_array()
 
 __all__ = [
-    "Tensor", "ValuesIndices", "apply", "arrays_of", "as_dtype", "empty", "enable_grad", "from_dlpack", "from_numpy",
-    "grads_of", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled", "tensor",
+    "Tensor", "ValuesIndices", "apply", "arrays_of", "as_dtype", "empty", "empty_like", "enable_grad", "from_dlpack",
+    "from_numpy", "grads_of", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled", "tensor",
 ]
 
 ValuesIndices = namedtuple("ValuesIndices", ("values", "indices"))     # of max, min, sort, topk along an axis

@@ -15,7 +15,7 @@ from numpy cimport (
 from tinynet._grad_mode cimport is_grad_enabled
 from tinynet._graph cimport Leaf, Node, Op, record, watch_of
 from tinynet.ops.checks cimport quiet
-from tinynet.ops.memory cimport Block, apart, block_of, is_view, new_array, outline, own_copy, touch, wrap_external
+from tinynet.ops.memory cimport Block, apart, block_of, is_view, new_array, new_like_as, outline, own_copy, touch, wrap_external
 from tinynet.ops.pending cimport Pending, before_write, computed, expose
 
 import numpy as np
@@ -598,6 +598,11 @@ def empty(shape, dtype):
     for d in range(nd):
         sizes[d] = shape[d]
     return wrap(new_array(nd, sizes, dtype.num), None, 0)
+
+
+def empty_like(Variable x, dtype):
+    """An uninitialised tensor of x's shape, whose axes lie in memory in the order of x's."""
+    return wrap(new_like_as(form(x), dtype.num), None, 0)
 
 
 def from_numpy(a):

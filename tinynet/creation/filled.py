@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 def _filled(
     op: str, sizes: tuple[int, ...], value: Any, dtype: DTypeLike | None, requires_grad: bool
 ) -> Tensor:
-    t = _tensor.empty(sizes, as_dtype(op, np.float32 if dtype is None else dtype))
+    return _set(_tensor.empty(sizes, as_dtype(op, np.float32 if dtype is None else dtype)), value, requires_grad)
+
+
+def _set(t: Tensor, value: Any, requires_grad: bool) -> Tensor:
     if value is not None:
         t.numpy()[...] = value
     return t.requires_grad_() if requires_grad else t
@@ -218,7 +221,7 @@ def zeros_like(
     requires_grad: bool = False,
     **unsupported: Unpack[Unsupported],
 ) -> Tensor:
-    """Zeros in the shape and dtype of a tensor.
+    """Zeros in the shape, dtype and layout of a tensor.
 
     Parameters
     ----------
@@ -246,8 +249,8 @@ def zeros_like(
     tensor([0, 0])
     """
     check_options("zeros_like", device, unsupported)
-    shape, target = like("zeros_like", input, dtype)
-    return _filled("zeros_like", shape, 0, target, requires_grad)
+    target = like("zeros_like", input, dtype)[1]
+    return _set(_tensor.empty_like(input, target), 0, requires_grad)
 
 
 def ones_like(
@@ -258,7 +261,7 @@ def ones_like(
     requires_grad: bool = False,
     **unsupported: Unpack[Unsupported],
 ) -> Tensor:
-    """Ones in the shape and dtype of a tensor.
+    """Ones in the shape, dtype and layout of a tensor.
 
     Parameters
     ----------
@@ -286,8 +289,8 @@ def ones_like(
     tensor([1, 1])
     """
     check_options("ones_like", device, unsupported)
-    shape, target = like("ones_like", input, dtype)
-    return _filled("ones_like", shape, 1, target, requires_grad)
+    target = like("ones_like", input, dtype)[1]
+    return _set(_tensor.empty_like(input, target), 1, requires_grad)
 
 
 def empty_like(
@@ -298,7 +301,7 @@ def empty_like(
     requires_grad: bool = False,
     **unsupported: Unpack[Unsupported],
 ) -> Tensor:
-    """A tensor in the shape and dtype of another, whose values are not set.
+    """A tensor in the shape, dtype and layout of another, whose values are not set.
 
     Parameters
     ----------
@@ -326,8 +329,8 @@ def empty_like(
     dtype('float64')
     """
     check_options("empty_like", device, unsupported)
-    shape, target = like("empty_like", input, dtype)
-    return _filled("empty_like", shape, None, target, requires_grad)
+    target = like("empty_like", input, dtype)[1]
+    return _set(_tensor.empty_like(input, target), None, requires_grad)
 
 
 def full_like(
@@ -339,7 +342,7 @@ def full_like(
     requires_grad: bool = False,
     **unsupported: Unpack[Unsupported],
 ) -> Tensor:
-    """One value in the shape and dtype of a tensor.
+    """One value in the shape, dtype and layout of a tensor.
 
     Parameters
     ----------
@@ -369,5 +372,5 @@ def full_like(
     tensor([0.5, 0.5, 0.5])
     """
     check_options("full_like", device, unsupported)
-    shape, target = like("full_like", input, dtype)
-    return _filled("full_like", shape, _fitting("full_like", fill_value, target), target, requires_grad)
+    target = like("full_like", input, dtype)[1]
+    return _set(_tensor.empty_like(input, target), _fitting("full_like", fill_value, target), requires_grad)

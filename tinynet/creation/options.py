@@ -62,6 +62,13 @@ def like(op: str, input: Tensor, dtype: DTypeLike | None) -> tuple[tuple[int, ..
     return input.shape, input.dtype if dtype is None else as_dtype(op, dtype)
 
 
+def laid_as(input: Tensor, drawn: Tensor, requires_grad: bool) -> Tensor:
+    """The numbers drawn, their axes in memory in the order of those of `input`."""
+    t = _tensor.empty_like(input, drawn.dtype)
+    t.numpy()[...] = drawn.numpy()
+    return t.requires_grad_() if requires_grad else t
+
+
 def converted(array: np.ndarray[Any, Any], dtype: np.dtype[Any], requires_grad: bool) -> Tensor:
     """A tensor with a copy of the array in another dtype; numbers that do not fit wrap or become infinite."""
     return _tensor.tensor(array, dtype=dtype, requires_grad=requires_grad)

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from tinynet import _tensor
 from tinynet._check import integer
 from tinynet._tensor import Tensor, as_dtype
-from tinynet.creation.options import Unsupported, check_options, converted, float_dtype, like, sizes_of
+from tinynet.creation.options import Unsupported, check_options, converted, float_dtype, laid_as, like, sizes_of
 from tinynet.errors import ArgumentError
 from tinynet.random import Generator, draw
 
@@ -139,7 +139,7 @@ def rand_like(
     requires_grad: bool = False,
     **unsupported: Unpack[Unsupported],
 ) -> Tensor:
-    """Numbers drawn uniformly from [0, 1), in the shape and dtype of a tensor.
+    """Numbers drawn uniformly from [0, 1), in the shape, dtype and layout of a tensor.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def rand_like(
     """
     check_options("rand_like", device, unsupported)
     shape, target = like("rand_like", input, dtype)
-    return _uniform(shape, float_dtype("rand_like", target), generator, requires_grad)
+    return laid_as(input, _uniform(shape, float_dtype("rand_like", target), generator, False), requires_grad)
 
 
 def randn_like(
@@ -182,7 +182,7 @@ def randn_like(
     requires_grad: bool = False,
     **unsupported: Unpack[Unsupported],
 ) -> Tensor:
-    """Numbers drawn from the standard normal distribution, in the shape and dtype of a tensor.
+    """Numbers drawn from the standard normal distribution, in the shape, dtype and layout of a tensor.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def randn_like(
     """
     check_options("randn_like", device, unsupported)
     shape, target = like("randn_like", input, dtype)
-    return _normal(shape, float_dtype("randn_like", target), generator, requires_grad)
+    return laid_as(input, _normal(shape, float_dtype("randn_like", target), generator, False), requires_grad)
 
 
 def _integers(
@@ -300,7 +300,7 @@ def randint_like(
     requires_grad: bool = False,
     **unsupported: Unpack[Unsupported],
 ) -> Tensor:
-    """Integers drawn uniformly from [low, high), in the shape and dtype of a tensor.
+    """Integers drawn uniformly from [low, high), in the shape, dtype and layout of a tensor.
 
     ``randint_like(input, high)`` draws from [0, high).
 
@@ -339,7 +339,8 @@ def randint_like(
     shape, target = like("randint_like", input, dtype)
     if high is None:
         low, high = 0, low
-    return converted(_integers("randint_like", low, high, shape, target, generator), target, requires_grad)
+    drawn = converted(_integers("randint_like", low, high, shape, target, generator), target, False)
+    return laid_as(input, drawn, requires_grad)
 
 
 def randperm(
