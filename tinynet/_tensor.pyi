@@ -6,7 +6,17 @@ from numpy.typing import ArrayLike, DTypeLike
 from tinynet._format import MemoryFormat
 from tinynet._forms import Forms
 from tinynet._grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from tinynet._variable import apply, arrays_of, as_dtype, empty, empty_like, from_dlpack, from_numpy, grads_of, tensor
+from tinynet._variable import (
+    apply,
+    arrays_of,
+    as_dtype,
+    empty,
+    empty_like,
+    from_dlpack,
+    from_numpy,
+    grads_of,
+    tensor,
+)
 
 __all__ = [
     "Tensor",

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def _filled(
     op: str, sizes: tuple[int, ...], value: Any, dtype: DTypeLike | None, requires_grad: bool
 ) -> Tensor:
-    return _set(_tensor.empty(sizes, as_dtype(op, np.float32 if dtype is None else dtype)), value, requires_grad)
+    target = as_dtype(op, np.float32 if dtype is None else dtype)
+    return _set(_tensor.empty(sizes, target), value, requires_grad)
 
 
 def _set(t: Tensor, value: Any, requires_grad: bool) -> Tensor:

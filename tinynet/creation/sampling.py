@@ -14,7 +14,15 @@ from numpy.typing import DTypeLike, NDArray
 from tinynet import _tensor
 from tinynet._check import integer
 from tinynet._tensor import Tensor, as_dtype
-from tinynet.creation.options import Unsupported, check_options, converted, float_dtype, laid_as, like, sizes_of
+from tinynet.creation.options import (
+    Unsupported,
+    check_options,
+    converted,
+    float_dtype,
+    laid_as,
+    like,
+    sizes_of,
+)
 from tinynet.errors import ArgumentError
 from tinynet.random import Generator, draw
 
