@@ -23,7 +23,7 @@ from ops_cases_pooling import (
 import tinynet as tn
 from tinynet import nn
 from tinynet.nn import functional as F
-from tinynet.ops import kernels
+from tinynet.ops import kernels, pooling_windows
 from tinynet.ops import threads as ops_threads
 
 INF, NAN = float("inf"), float("nan")
@@ -379,3 +379,12 @@ def test_any_options_in_pytorch(
         y[0].backward(tn.from_numpy(g))
         z[0].backward(torch.from_numpy(g))
         np.testing.assert_allclose(mine.grad.numpy(), theirs.grad.numpy(), **tolerance)
+
+
+def test_divisors_of_large_maps_are_not_kept() -> None:
+    """They are as large as the output: some would fill the memory."""
+    counts, kept = pooling_windows.kept_divisors.cache_info, []
+    for size in ((20, 23), (20, 23), (300, 301)):
+        F.avg_pool2d(tn.zeros(1, 1, *size), 3, 1)
+        kept.append(counts().hits + counts().misses)
+    assert kept[1:] == [kept[0] + 1, kept[0] + 1]

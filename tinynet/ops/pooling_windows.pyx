@@ -19,6 +19,7 @@ from tinynet.errors import ArgumentError
 
 cdef enum:
     KEPT = 4096                          # the sum of the arguments up to which windows are remembered: tables of 0.5 MB at most
+    KEPT_DIVISORS = 1 << 14              # divisors up to which they are remembered: 8 MB in all at most
 
 
 # ---- arguments --------------------------------------------------------------------------------------------------------
@@ -128,7 +129,7 @@ kept_adaptive = lru_cache(maxsize=256)(make_adaptive)
 
 def divisors_of(Windows rows, Windows columns, count_include_pad, divisor_override):
     """The divisor of the mean over each window, (P, Q) float64, the same in float32, and its reciprocal in float32."""
-    small = rows.size + columns.size + rows.count + columns.count <= KEPT
+    small = rows.size + columns.size + rows.count + columns.count <= KEPT and rows.count * columns.count <= KEPT_DIVISORS
     return (kept_divisors if small else make_divisors)(rows, columns, count_include_pad, divisor_override)
 
 
