@@ -28,7 +28,6 @@ import_array()
 cdef enum:
     SCRATCH = 32768                      # numbers of the product at a time, about: 128 KiB stay in the L2 cache
     STEP = 12                            # outputs at a time are a multiple of it, the height of a tile of csrc/gemm.inc.h
-    MOST = 2000000000                    # multiply-adds of an image: about 50 ms
     VECTOR = 16                          # channels that gathering fills up to a multiple of, about
 
 
@@ -37,15 +36,14 @@ ctypedef struct Spread:
     Pass over
     Py_ssize_t k, columns, panels, tile  # columns: taps * channels; tile: outputs at a time
     Py_ssize_t ldy
+    Py_ssize_t done, turn                # outputs of every image: spread already, and spread before looking for signals
     bint accumulate, merged              # merged: the taps of a row lie side by side in the image
 
 
 cdef bint takes_spreading(Shape* z) noexcept:
-    """Whether gathering would do more than 1.5 times the multiplications, and one image, which is one piece, is done in a moment:
-    threads share huge images tile by tile only where they are gathered, and Ctrl-C must not wait for them."""
-    cdef double work = <double>z.rows * z.columns * z.k * z.r * z.s * z.c
+    """Whether gathering would do more than 1.5 times the multiplications."""
     cdef double gathered = <double>z.h * z.w * ((z.c + VECTOR - 1) // VECTOR * VECTOR)
-    return z.groups == 1 and z.r * z.s > 1 and work < MOST and gathered > 1.5 * z.rows * z.step_h * z.columns * z.step_w * z.c
+    return z.groups == 1 and z.r * z.s > 1 and gathered > 1.5 * z.rows * z.step_h * z.columns * z.step_w * z.c
 
 
 cdef void add_rows(float* x, const float* rows, Spread* f, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
@@ -72,21 +70,21 @@ cdef void add_rows(float* x, const float* rows, Spread* f, Py_ssize_t first, Py_
 
 cdef void spread_piece(float* x, const float* y, const float* packed, const float* bias, Spread* f, float* scratch,
                        Py_ssize_t image) noexcept nogil:
-    """One image."""
+    """One turn of one image."""
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t outputs = f.over.window.rows * f.over.window.columns, pixels = f.over.window.h * f.over.window.w
-    cdef Py_ssize_t first = 0, count, i, j, c = f.over.window.c
+    cdef Py_ssize_t first = f.done, last = min(first + f.turn, outputs), count, i, j, c = f.over.window.c
     x += image * pixels * f.over.window.ld
     y += image * outputs * f.ldy
-    if not f.accumulate:
+    if first == 0 and not f.accumulate:
         for i in range(pixels):
             if bias == NULL:
                 memset(x + i * f.over.window.ld, 0, c * sizeof(float))
             else:
                 for j in range(c):
                     x[i * f.over.window.ld + j] = bias[j]
-    while first < outputs:
-        count = min(f.tile, outputs - first)
+    while first < last:
+        count = min(f.tile, last - first)
         for j in range(f.panels):
             K.gemm_panel_f32(scratch + j * K.panel, y + first * f.ldy, packed + j * f.k * K.panel, NULL, count,
                              min(K.panel, f.columns - j * K.panel), f.k, f.columns, f.ldy, 1, False)
@@ -98,7 +96,7 @@ cdef void spread_piece(float* x, const float* y, const float* packed, const floa
 cdef int spread_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumulate) except -1:
     """As `product_data` of correlation.pyx."""
     cdef Spread f
-    cdef Py_ssize_t i, j, first = 0, last, batch
+    cdef Py_ssize_t i, j, first, last, batch
     cdef int threads
     cdef npy_intp size, own
     f.over, f.accumulate = forward_pass(z, y, x), accumulate
@@ -113,8 +111,8 @@ cdef int spread_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumu
     for j in range(f.panels):
         K.gemm_pack_f32(packed + j * f.k * K.panel, <const float*>PyArray_DATA(w) + j * K.panel, f.k,
                         min(K.panel, f.columns - j * K.panel), f.columns, 1)
-    cdef double work = <double>z.rows * z.columns * f.k * f.columns
-    threads = team(work * z.n, z.n)
+    cdef double output = <double>f.k * f.columns                            # the work of one
+    threads = team(output * f.over.outputs, z.n)
     own = f.tile * f.columns
     size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
@@ -122,16 +120,20 @@ cdef int spread_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumu
     cdef float* px = <float*>x.data
     cdef const float* py = <const float*>y.data
     cdef const float* pb = <const float*>PyArray_DATA(b) if b is not None else NULL
-    batch = batch_of(work, threads)
-    while first < z.n:
-        last = min(first + batch, z.n)
-        if threads == 1:
-            with nogil:
-                for i in range(first, last):
-                    spread_piece(px, py, packed, pb, &f, scratch, i)
-        else:
-            for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
-                spread_piece(px, py, packed, pb, &f, scratch + threadid() * own, i)
-        PyErr_CheckSignals()
-        first = last
+    f.done, f.turn = 0, min(batch_of(output * f.tile, 1) * f.tile, z.rows * z.columns)
+    batch = batch_of(output * f.turn, threads)
+    while f.done < z.rows * z.columns:
+        first = 0
+        while first < z.n:
+            last = min(first + batch, z.n)
+            if threads == 1:
+                with nogil:
+                    for i in range(first, last):
+                        spread_piece(px, py, packed, pb, &f, scratch, i)
+            else:
+                for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
+                    spread_piece(px, py, packed, pb, &f, scratch + threadid() * own, i)
+            PyErr_CheckSignals()
+            first = last
+        f.done += f.turn
     return 0
