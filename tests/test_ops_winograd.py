@@ -129,18 +129,50 @@ def test_error_beside_a_sum_over_the_taps(
 
 @pytest.mark.parametrize(
     ("image", "features", "groups"),
-    [((9, 40, 23, 21), 70, 1), ((1, 33, 8, 8), 96, 1), ((2, 48, 6, 150), 32, 2), ((70, 17, 12, 12), 16, 1)],
+    [
+        ((9, 40, 23, 21), 70, 1),
+        ((1, 33, 8, 8), 96, 1),
+        ((2, 48, 6, 150), 32, 2),
+        ((70, 17, 12, 12), 16, 1),
+        ((1, 16, 5, 401), 20, 1),
+    ],
 )
 def test_same_bits_on_any_number_of_threads(
     image: tuple[int, ...], features: int, groups: int, rng: np.random.Generator
 ) -> None:
-    """Many pieces, few (in two steps), several blocks in a row of tiles, several ranges of weights."""
+    """Many pieces, few (in two steps), rows of tiles longer than a block, several ranges of weights."""
     x, w, b = drawn(rng, *image), drawn(rng, features, image[1] // groups, 3, 3), drawn(rng, features)
     g = drawn(rng, image[0], features, *image[2:])
     options = {"padding": 1, "groups": groups}
     found = [at_threads(n, results, [x, w, b], g, options, np.float32) for n in (1, 2, 3, 7)]
     for other in found[1:]:
         assert [a.tobytes() for a in other] == [a.tobytes() for a in found[0]]
+
+
+def test_rows_of_tiles_longer_than_a_block(rng: np.random.Generator) -> None:
+    """A piece then begins and ends within a row."""
+    x, w, g = drawn(rng, 2, 20, 9, 500), drawn(rng, 33, 20, 3, 3), drawn(rng, 2, 33, 9, 500)
+    exact = results([x, w], g, {"padding": 1}, np.float64)
+    for number in (1, 3):
+        found = at_threads(number, results, [x, w], g, {"padding": 1}, np.float32)
+        assert all(apart(a, b) < 4e-6 for a, b in zip(found, exact, strict=True))
+
+
+def test_a_long_sum_of_weights_is_cut_by_looks_for_signals(rng: np.random.Generator) -> None:
+    """With 512 channels a turn is some 200 tiles, of which there are 256: some taps, by the equation."""
+    x, g = (np.asarray(rng.standard_normal((16, 512, 16, 16)), np.float32) for _ in range(2))
+    w = tn.zeros(512, 512, 3, 3, requires_grad=True)
+    F.conv2d(tn.from_numpy(channels_last(x)), w, padding=1).backward(tn.from_numpy(channels_last(g)))
+    assert w.grad is not None
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))).astype(np.float64)
+    some = (0, 100, 511)
+    expected = [
+        [(padded[:, c, r : r + 16, s : s + 16] * g[:, k]).sum() for r in range(3) for s in range(3)]
+        for k in some
+        for c in some
+    ]
+    found = [w.grad.numpy()[k, c].ravel() for k in some for c in some]
+    assert apart(np.array(found), np.array(expected)) < 4e-6
 
 
 def test_transposed_convolution_and_one_axis(rng: np.random.Generator) -> None:
@@ -253,3 +285,13 @@ def test_the_rule_of_auto(
     other = "winograd" if taken else "im2row"
     assert found["auto"] == found[other]
     assert found["winograd"] != found["im2row"]
+
+
+def test_the_gradients_want_more_tiles_than_the_forward(rng: np.random.Generator) -> None:
+    """Four tiles are enough for the one, not for the others."""
+    x, w, g = (drawn(rng, *s) for s in ((1, 16, 8, 8), (16, 16, 3, 3), (1, 16, 8, 8)))
+    found = {}
+    for name in ("auto", "winograd", "im2row"):
+        tn.set_conv_algorithm(name)
+        found[name] = [a.tobytes() for a in results([x, w], g, {"padding": 1}, np.float32)]
+    assert found["auto"] == [found["winograd"][0], *found["im2row"][1:]]

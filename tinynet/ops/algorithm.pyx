@@ -30,7 +30,7 @@ def get_conv_algorithm():
 def set_conv_algorithm(algorithm):
     """Choose how convolutions in float32 are computed, from now on and in all threads.
 
-    The three differ in speed and in rounding, not in what they compute: ``"winograd"`` has about four times the relative
+    They differ in speed and in rounding, not in what they compute: Winograd's has about four times the relative
     error of a sum over the taps (1e-6 in the l2 norm), and spreads a NaN or an infinity of the input over the 4x4 outputs of
     each tile that sees it.  A gradient uses the algorithm that is set when it is computed.  Convolutions whose
     channels are groups of their own have an algorithm of their own, whatever is set; so has float64.
@@ -38,9 +38,14 @@ def set_conv_algorithm(algorithm):
     Parameters
     ----------
     algorithm : {"auto", "winograd", "direct", "im2row"}
-        ``"auto"`` takes, for each shape, what was fastest in the benchmark.  ``"winograd"`` is Winograd's F(4x4, 3x3), for
-        3x3 kernels of stride and dilation 1; ``"direct"`` reads the images where they lie; ``"im2row"`` gathers
-        what the windows see into the rows of a matrix.  A shape that the algorithm cannot take is computed as by ``"auto"``.
+        ``"winograd"`` is Winograd's F(4x4, 3x3), for 3x3 kernels of stride and dilation 1, however few channels there are.
+        ``"im2row"`` sums over the taps, as a matrix product: what the windows see is gathered into the rows of a matrix,
+        except where that gains nothing (1x1 kernels of stride 1 read the images where they lie; gradients of images with few
+        channels add up a product).  ``"direct"`` is the same so far: larger kernels have no algorithm without gathering.
+        ``"auto"`` takes Winograd's where it was faster in the benchmarks: for 3x3 kernels of stride and dilation 1, with at
+        least 16 channels on either side of each group and at least 4 tiles of 4x4 outputs in the batch (the gradients: 8),
+        most of whose outputs exist (a map of 3x3 takes it, of 2x2 not).  All else is computed as by ``"im2row"``, and so is
+        what ``"winograd"`` cannot take.
 
     Raises
     ------

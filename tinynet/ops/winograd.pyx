@@ -9,8 +9,9 @@ in scratch that fits the L2 cache; at each point the product with the weights is
     weights    D[p] (K, C) += W[p]' (K, tiles) V[p] (tiles, C)     W from y, V from x, gw from the sum D over all blocks
 
 `forward` goes through the features a panel at a time, so that M is small.  A piece of it is a run of whole rows of tiles,
-hence of rows of outputs, or a block of a row that is longer.  Where there are fewer pieces than threads can share (small batches), all blocks are transformed first
-and then (block, panel) pairs are dealt out.  Every output is summed in the order of the channels: the bits depend on neither.
+hence of rows of outputs, or a block of a row that is longer.  Where there are fewer pieces than threads can share (small
+batches), all blocks are transformed first and then (block, panel) pairs are dealt out.  Every output is summed in the order of
+the channels: the bits depend on neither.
 
 `weights` cuts its sum into ranges of tiles by the shape, and merges them in order.  If there are few of them, a piece does
 a part of the points.
@@ -47,8 +48,9 @@ cdef bint takes_winograd(Shape* z, Function which) noexcept:
     """Whether these functions do a convolution: by its geometry, and by the algorithm chosen or the rule of 'auto'.
 
     'auto' weighs what decides the speed beside im2row, 1.5 to 3 times where it holds (32x32 to 4x4, batches of 32 and 1,
-    16 to 256 channels, `python -m benchmarks convolution`): there are tiles enough to be worth transforming the weights (4:
-    there the gradients tie, at 1 they take twice as long), and most outputs of the tiles exist (not at 2x2 and below).
+    16 to 256 channels, `python -m benchmarks convolution`): there are tiles enough to be worth transforming the weights (at 4
+    the forward gains a third and the gradients lose a fifth, at 8 they gain), and most
+    outputs of the tiles exist (not at 2x2 and below).
     """
     cdef Py_ssize_t rows = z.h if which == DATA else z.rows, columns = z.w if which == DATA else z.columns
     cdef Py_ssize_t tiles = z.n * parts(rows, 4) * parts(columns, 4)
@@ -56,7 +58,7 @@ cdef bint takes_winograd(Shape* z, Function which) noexcept:
         return False
     if conv_algorithm() != AUTO:
         return conv_algorithm() == WINOGRAD
-    if z.c // z.groups < 16 or z.k // z.groups < 16 or tiles < 4:
+    if z.c // z.groups < 16 or z.k // z.groups < 16 or tiles < (4 if which == FORWARD else 8):
         return False
     return POINTS * tiles <= 0.7 * 9 * z.n * rows * columns                 # multiplications here and there
 
