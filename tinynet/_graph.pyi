@@ -16,6 +16,9 @@ class Op:
     def saved(self) -> tuple[NDArray[Any] | None, ...] | None: ...
 
 @disjoint_base
+class Deferred: ...
+
+@disjoint_base
 class Node:
     @property
     def name(self) -> str: ...
