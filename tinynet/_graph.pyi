@@ -1,4 +1,4 @@
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
@@ -15,7 +15,7 @@ class Op:
     @property
     def saved(self) -> tuple[NDArray[Any] | None, ...] | None: ...
 
-@disjoint_base
+@final
 class Deferred: ...
 
 @disjoint_base
