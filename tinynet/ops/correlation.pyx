@@ -24,7 +24,7 @@ from tinynet.ops.layout cimport Map
 from tinynet.ops.linear cimport batch_of
 from tinynet.ops.memory cimport contiguous, new_array
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
-from tinynet.ops.windows cimport Pass, Shape, data_pass, forward_pass
+from tinynet.ops.windows cimport Pass, Shape, data_pass, forward_pass, up
 
 import_array()
 
@@ -59,11 +59,6 @@ ctypedef struct Tiles:
 cdef ndarray by_taps(ndarray w):
     """The kernel (K, C, R, S) as (R, S, K, C) in C order."""
     return contiguous((<object>w).transpose(2, 3, 0, 1))
-
-
-cdef inline Py_ssize_t up(Py_ssize_t n, Py_ssize_t step) noexcept nogil:
-    """n rounded up to a multiple of step."""
-    return (n + step - 1) // step * step
 
 
 cdef inline bint is_direct(Pass* p) noexcept:

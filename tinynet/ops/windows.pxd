@@ -22,3 +22,8 @@ ctypedef struct Pass:
 
 cdef Pass forward_pass(Shape* z, Map* y, Map* x) noexcept
 cdef Pass data_pass(Shape* z, Map* x, Map* y, Py_ssize_t a_h, Py_ssize_t a_w) noexcept
+
+
+cdef inline Py_ssize_t up(Py_ssize_t n, Py_ssize_t step) noexcept nogil:
+    """n rounded up to a multiple of step."""
+    return (n + step - 1) // step * step

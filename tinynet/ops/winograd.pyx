@@ -27,7 +27,7 @@ from tinynet.ops.layout cimport Map
 from tinynet.ops.linear cimport batch_of
 from tinynet.ops.memory cimport contiguous, new_array
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
-from tinynet.ops.windows cimport Pass, Shape, data_pass, forward_pass
+from tinynet.ops.windows cimport Pass, Shape, data_pass, forward_pass, up
 
 import_array()
 
@@ -49,8 +49,8 @@ cdef bint takes_winograd(Shape* z, Function which) noexcept:
 
     'auto' weighs what decides the speed beside im2row, 1.5 to 3 times where it holds (32x32 to 4x4, batches of 32 and 1,
     16 to 256 channels, `python -m benchmarks convolution`): there are tiles enough to be worth transforming the weights (at 4
-    the forward gains a third and the gradients lose a fifth, at 8 they gain), and most
-    outputs of the tiles exist (not at 2x2 and below).
+    the forward gains a third and the gradients lose a fifth, at 8 they gain), and most outputs of the tiles exist (not at 2x2
+    and below).
     """
     cdef Py_ssize_t rows = z.h if which == DATA else z.rows, columns = z.w if which == DATA else z.columns
     cdef Py_ssize_t tiles = z.n * parts(rows, 4) * parts(columns, 4)
@@ -61,11 +61,6 @@ cdef bint takes_winograd(Shape* z, Function which) noexcept:
     if z.c // z.groups < 16 or z.k // z.groups < 16 or tiles < (4 if which == FORWARD else 8):
         return False
     return POINTS * tiles <= 0.7 * 9 * z.n * rows * columns                 # multiplications here and there
-
-
-cdef inline Py_ssize_t up(Py_ssize_t n, Py_ssize_t step) noexcept nogil:
-    """n rounded up to a multiple of step."""
-    return (n + step - 1) // step * step
 
 
 cdef inline Py_ssize_t parts(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
