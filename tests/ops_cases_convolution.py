@@ -153,10 +153,13 @@ def twin(name: str, options: dict[str, Any]) -> Callable[..., Any]:
     return call
 
 
+# Rows whose large call goes to Winograd's algorithm, which rounds more coarsely than a sum over the taps.
+COARSER = ("conv2d", "conv2d_same")
+
 CASES = tuple(
     Case(name, TransposedConvolution if "transpose" in node else Convolution, door(node, options),
-         reference(node, options), shapes, large, elementwise=False, ulps=16, grad_ulps=32, node=node,
-         fixed=True)
+         reference(node, options), shapes, large, elementwise=False, node=node, fixed=True,
+         ulps=16 if name in COARSER else 8, grad_ulps=32 if name in COARSER else 16)
     for name, node, options, shapes, large in ROWS
 )  # fmt: skip
 
