@@ -142,6 +142,20 @@ static void gemm_panel_f32(float *c, const float *a, const float *p, const float
     down_the_rows(c, a, p, bias, m, n, k, ldc, am, ak, PANEL, accumulate);
 }
 
+/* Rows outside, panels inside: a tile's rows of a are in the cache for all panels, and c is written along its rows.  Down the
+ * rows each store is a constant, large distance from the one before; the processor sees the pattern, fetches what
+ * comes next, and at the end of a thread's rows takes the following ones out of the cache of the thread that writes them. */
+static void gemm_panels_f32(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
+                            ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t next, int accumulate) {
+    for (; m > 0; m -= MR, a += MR * am, c += MR * ldc) {
+        tile_fn *const *widths = tiles[(m < MR ? m : MR) - 1];
+        const float *panel = p;
+        for (ptrdiff_t j = 0; j < n; j += PANEL, panel += next)
+            widths[((n - j < PANEL ? n - j : PANEL) - 1) / HALF](c + j, a, panel, bias ? bias + j : bias, n - j, k, ldc,
+                                                                 am, ak, PANEL, accumulate);
+    }
+}
+
 static void gemm_rows_f32(float *c, const float *a, const float *b, const float *bias, ptrdiff_t m, ptrdiff_t n,
                           ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t ldb, int accumulate) {
     for (ptrdiff_t j = 0; j < n; j += PANEL)

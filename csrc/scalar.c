@@ -165,6 +165,13 @@ static void gemm_panel_f32(float *c, const float *a, const float *p, const float
     gemm_rows_f32(c, a, p, bias, m, n, k, ldc, am, ak, PANEL, accumulate);
 }
 
+static void gemm_panels_f32(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
+                            ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t next, int accumulate) {
+    for (ptrdiff_t j = 0; j < n; j += PANEL, p += next)
+        gemm_panel_f32(c + j, a, p, bias ? bias + j : bias, m, n - j < PANEL ? n - j : PANEL, k, ldc, am, ak,
+                       accumulate);
+}
+
 #include "scalar_convolution.inc.h"
 #include "scalar_winograd.inc.h"
 

@@ -33,6 +33,7 @@ const tn_kernels TN_TABLE = {
     .gelu_tanh_backward_f32 = gelu_tanh_backward_f32,
     .gemm_pack_f32 = gemm_pack_f32,
     .gemm_panel_f32 = gemm_panel_f32,
+    .gemm_panels_f32 = gemm_panels_f32,
     .gemm_rows_f32 = gemm_rows_f32,
     .im2row_f32 = im2row_f32,
     .depthwise_forward_f32 = depthwise_forward_f32,

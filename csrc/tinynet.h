@@ -109,6 +109,9 @@ typedef struct tn_kernels {
      * init is c itself if accumulate, else bias[n] if bias is not NULL, else 0.  n <= panel columns are written. */
     void (*gemm_panel_f32)(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
                            ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate);
+    /* The same for n columns of any number of panels, each `next` floats after the one before it. */
+    void (*gemm_panels_f32)(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
+                            ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t next, int accumulate);
     /* The same for b that is read where it lies, b(k, n) = b[k*ldb + n]: n is any multiple of panel / 2. */
     void (*gemm_rows_f32)(float *c, const float *a, const float *b, const float *bias, ptrdiff_t m, ptrdiff_t n,
                           ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t ldb, int accumulate);

@@ -55,6 +55,21 @@ def test_every_tile(across: bool, accumulate: bool, isa: str, rng: np.random.Gen
             check(rng, m, n, 5, across=across, accumulate=accumulate, packed=True)
 
 
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("across", [False, True])
+def test_several_panels(across: bool, accumulate: bool, isa: str, rng: np.random.Generator) -> None:
+    """Every width of the last panel's halves; heights around a tile; an element has the bits of one panel."""
+    half, tile = VECTOR[isa] // 2, TILE[isa]
+    for m in sorted({1, tile, tile + 1, 2 * tile + 1}):
+        for n in (4 * half + 1, 5 * half, 6 * half + 1, 8 * half, 9 * half - 1):
+            check(rng, m, n, 7, across=across, accumulate=accumulate, packed=True)
+    a, b = single(rng, 2 * tile + 1, 9), single(rng, 9, 9 * half)
+    whole, part = np.empty((len(a), 9 * half), np.float32), np.empty((len(a), half), np.float32)
+    linear._panel_product(whole, a, b, None, False, True)
+    linear._panel_product(part, a, b[:, 8 * half :], None, False, True)
+    assert part.tobytes() == whole[:, 8 * half :].tobytes()
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_depths(packed: bool, isa: str, rng: np.random.Generator) -> None:
     """Around a cache line and around what is fetched ahead, b packed or where it lies."""

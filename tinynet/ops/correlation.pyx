@@ -23,7 +23,7 @@ from tinynet.ops.kernels cimport K, tn_window
 from tinynet.ops.layout cimport Map
 from tinynet.ops.linear cimport batch_of
 from tinynet.ops.memory cimport contiguous, new_array
-from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
+from tinynet.ops.threads cimport APART, SLOTS, team, tn_enter, tn_leave
 from tinynet.ops.windows cimport Pass, Shape, data_pass, forward_pass, up
 
 import_array()
@@ -98,7 +98,7 @@ cdef void tile_piece(float* y, const float* x, const float* packed, const float*
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t tiles = (t.over.outputs + t.tile - 1) // t.tile, group = piece // tiles
     cdef Py_ssize_t first = piece % tiles * t.tile, last = min(first + t.tile, t.over.outputs)
-    cdef Py_ssize_t depth, l = 0, j, m, count, am = t.over.window.ld
+    cdef Py_ssize_t depth, l = 0, m, count, am = t.over.window.ld
     cdef const float* a
     x += group * t.over.window.c
     y += group * t.features
@@ -113,12 +113,9 @@ cdef void tile_piece(float* y, const float* x, const float* packed, const float*
         m = first
         while m < last:                                                     # all at once, or a row of outputs at a time
             count = last - m if t.dense else min(last - m, t.over.window.columns - m % t.over.window.columns)
-            for j in range(t.panels):
-                K.gemm_panel_f32(y + place(&t.over, m) + j * K.panel, a + (m - first) * am,
-                                 packed + (j * t.depth + l) * K.panel,
-                                 bias + group * t.features + j * K.panel if bias != NULL else NULL,
-                                 count, min(K.panel, t.features - j * K.panel), depth, t.over.every_w * t.over.ld, am, 1,
-                                 t.accumulate or l > 0)
+            K.gemm_panels_f32(y + place(&t.over, m), a + (m - first) * am, packed + l * K.panel,
+                              bias + group * t.features if bias != NULL else NULL, count, t.features, depth,
+                              t.over.every_w * t.over.ld, am, 1, t.depth * K.panel, t.accumulate or l > 0)
             m += count
         l += depth
         if l >= t.depth:                                                    # a phase without taps has depth 0: all is bias
@@ -154,7 +151,7 @@ cdef int correlate(float* y, const float* x, const float* bias, Tiles* t) except
             pack_piece(packed, t, i)
     pieces = (t.over.outputs + t.tile - 1) // t.tile * t.groups
     threads = team(<double>t.over.outputs * t.features * t.depth * t.groups, pieces)
-    own = 0 if t.direct else up(t.tile * t.part, 16)
+    own = 0 if t.direct else up(t.tile * t.part, 16) + APART
     size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
     cdef float* scratch = <float*>PyArray_DATA(scratch_array)
@@ -253,7 +250,7 @@ cdef int product_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
     threads = team(<double>s.over.outputs * z.k * s.depth, pieces)
     size = ranges * z.k * s.depth
     cdef ndarray parts = new_array(1, &size, NPY_FLOAT)
-    own = BLOCK * K.panel
+    own = BLOCK * K.panel + APART
     size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
     cdef float* part = <float*>PyArray_DATA(parts)

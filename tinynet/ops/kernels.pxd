@@ -47,6 +47,9 @@ cdef extern from "tinynet.h" nogil:
         void (*gemm_pack_f32)(float* p, const float* b, Py_ssize_t k, Py_ssize_t n, Py_ssize_t bk, Py_ssize_t bn) noexcept nogil
         void (*gemm_panel_f32)(float* c, const float* a, const float* p, const float* bias, Py_ssize_t m, Py_ssize_t n,
                                Py_ssize_t k, Py_ssize_t ldc, Py_ssize_t am, Py_ssize_t ak, int accumulate) noexcept nogil
+        void (*gemm_panels_f32)(float* c, const float* a, const float* p, const float* bias, Py_ssize_t m, Py_ssize_t n,
+                                Py_ssize_t k, Py_ssize_t ldc, Py_ssize_t am, Py_ssize_t ak, Py_ssize_t next,
+                                bint accumulate) noexcept nogil
         void (*gemm_rows_f32)(float* c, const float* a, const float* b, const float* bias, Py_ssize_t m, Py_ssize_t n,
                               Py_ssize_t k, Py_ssize_t ldc, Py_ssize_t am, Py_ssize_t ak, Py_ssize_t ldb,
                               int accumulate) noexcept nogil

@@ -10,8 +10,8 @@ The three products of a linear layer with x (N, C), w (K, C), b (K) are
 `product` computes c (m, n) = a b (+ bias, or + c) for a and b with any strides, in one of two ways:
 
   panels   csrc/gemm.inc.h: columns of b are packed a panel at a time and multiplied by a register-blocked kernel.  Every
-           element is summed in the order of k, so panels and row ranges can be dealt out to threads freely.  If b is small, all
-           of it is packed first and pieces are ranges of rows as well: 100 columns are no longer 4 pieces of unequal size.
+           element is summed in the order of k, so c can be cut in any way: into rectangles, as many as there are threads, which
+           need nothing of each other.
   blas     OpenBLAS on one thread per chunk of rows or columns; the chunks depend on the shape alone, since OpenBLAS gives
            other bits for other chunks.
 
@@ -31,7 +31,8 @@ from tinynet.ops.blas cimport blas_serial_begin, blas_serial_end, gemm, load_bla
 from tinynet.ops.checks cimport blas_extent, check_float, check_ndim, check_same_dtype, shape_of
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport contiguous, new_array
-from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
+from tinynet.ops.threads cimport APART, SLOTS, team, tn_enter, tn_leave
+from tinynet.ops.windows cimport up
 
 from tinynet.errors import ShapeError
 
@@ -49,8 +50,8 @@ cdef double narrow_panels_up_to = 1e6
 cdef enum:
     CHUNK = 96                           # rows or columns of a BLAS call at least: each call packs all of the other operand
     MOMENT = 2000000000                  # multiply-adds that one thread does in about 50 ms
-    FITS = 1 << 17                       # numbers of b that are packed at once: 512 KiB, half of an L2 cache
-    STEP = 12                            # rows of a tile of csrc/gemm.inc.h: those of a piece are a multiple of it
+    ROOM = 1 << 16                       # floats of b that are packed at once: 256 KiB, a part of an L2 cache
+    STEP = 12                            # rows of a tile of csrc/gemm.inc.h, and those whose product takes as long as packing
     SMALL = 2048                         # numbers of scratch that a function keeps on its stack: a tiny product needs no array
 
 
@@ -95,93 +96,104 @@ cdef ndarray for_blas(ndarray array, bint transposed, Matrix* x, Py_ssize_t rows
     return copy
 
 
-cdef void panel_piece(float* c, Matrix a, Matrix b, const float* bias, float* packed, Py_ssize_t m, Py_ssize_t n,
-                      Py_ssize_t k, Py_ssize_t ldc, bint accumulate, Py_ssize_t piece) noexcept nogil:
-    """One panel of columns of the product in one range of rows: DEPTH rows of b at a time are packed and used for all rows of a.
+cdef void pack(float* packed, Matrix b, Py_ssize_t k, Py_ssize_t n) noexcept nogil:
+    """b (k, n) as panels, one after the other."""
+    cdef Py_ssize_t j = 0
+    while j < n:
+        K.gemm_pack_f32(packed + j * k, <float*>b.data + j * b.columns, k, min(K.panel, n - j), b.rows, b.columns)
+        j += K.panel
 
-    The second and later parts are added to what stands in c: the same sums in the same order, rounded alike.
+
+cdef void rectangle(float* c, Matrix a, Matrix b, const float* bias, float* packed, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+                    Py_ssize_t ldc, bint accumulate) noexcept nogil:
+    """c (m, n) = a (m, k) b (k, n) + (c or bias) on one thread: a part of b at a time is packed and multiplied by all rows of a.
+
+    What comes from the second part of k on is added to what stands in c: the same sums in the same order, rounded alike.
     """
     cdef unsigned long mode = tn_enter()
-    cdef Py_ssize_t count = (n + K.panel - 1) // K.panel
-    cdef Py_ssize_t i = piece // count * ROWS, j = piece % count * K.panel, l = 0, depth
-    cdef Py_ssize_t width = min(K.panel, n - j)
-    while l < k:
-        depth = min(DEPTH, k - l)
-        K.gemm_pack_f32(packed, <float*>b.data + l * b.rows + j * b.columns, depth, width, b.rows, b.columns)
-        K.gemm_panel_f32(c + i * ldc + j, <float*>a.data + i * a.rows + l * a.columns, packed,
-                         bias + j if bias != NULL else NULL, min(ROWS, m - i), width, depth, ldc, a.rows, a.columns,
-                         accumulate or l > 0)
-        l += depth
+    cdef Py_ssize_t j = 0, l, depth, width, columns = packed_columns(k)
+    cdef Matrix part = b
+    while j < n:
+        width, l = min(columns, n - j), 0
+        while l < k:
+            depth = min(DEPTH, k - l)
+            part.data = b.data + (l * b.rows + j * b.columns) * sizeof(float)
+            pack(packed, part, depth, width)
+            K.gemm_panels_f32(c + j, <float*>a.data + l * a.columns, packed, bias + j if bias != NULL else NULL, m, width, depth,
+                              ldc, a.rows, a.columns, depth * K.panel, accumulate or l > 0)
+            l += depth
+        j += width
     tn_leave(mode)
 
 
-cdef void pack_piece(float* packed, Matrix b, Py_ssize_t n, Py_ssize_t k, Py_ssize_t j) noexcept nogil:
-    """Panel j of b."""
-    cdef unsigned long mode = tn_enter()
-    K.gemm_pack_f32(packed + j * k * K.panel, <float*>b.data + j * K.panel * b.columns, k, min(K.panel, n - j * K.panel), b.rows,
-                    b.columns)
-    tn_leave(mode)
+cdef Py_ssize_t packed_columns(Py_ssize_t k) noexcept nogil:
+    """Columns of b (k, n) that are packed at once."""
+    return ROOM // min(k, DEPTH) // K.panel * K.panel
 
 
-cdef void small_piece(float* c, Matrix a, const float* packed, const float* bias, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
-                      Py_ssize_t ldc, bint accumulate, Py_ssize_t rows, Py_ssize_t piece) noexcept nogil:
-    """One panel of columns, packed beforehand, in one range of rows."""
-    cdef unsigned long mode = tn_enter()
-    cdef Py_ssize_t count = (n + K.panel - 1) // K.panel
-    cdef Py_ssize_t i = piece // count * rows, j = piece % count * K.panel
-    K.gemm_panel_f32(c + i * ldc + j, <float*>a.data + i * a.rows, packed + j * k, bias + j if bias != NULL else NULL,
-                     min(rows, m - i), min(K.panel, n - j), k, ldc, a.rows, a.columns, accumulate)
-    tn_leave(mode)
+cdef Py_ssize_t room(Py_ssize_t k, Py_ssize_t n) noexcept nogil:
+    """Floats of scratch that `rectangle` needs for n columns, and those that keep the next thread's apart."""
+    return min(k, DEPTH) * min(packed_columns(k), up(n, K.panel)) + APART
 
 
-cdef int small_panels(float* c, Matrix a, Matrix b, const float* bias, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t ldc,
-                      bint accumulate) except -1:
-    """c (m, n) = a (m, k) b (k, n) + (c or bias): all of b is packed first, so that threads can share out rows as well."""
-    cdef Py_ssize_t count = (n + K.panel - 1) // K.panel, i
-    cdef Py_ssize_t rows = (m * count + 2 * SLOTS - 1) // (2 * SLOTS)           # of a piece: about 2 SLOTS pieces
-    rows = (rows + STEP - 1) // STEP * STEP
-    cdef Py_ssize_t pieces = (m + rows - 1) // rows * count
-    cdef double work = <double>m * n * k
-    cdef int threads = team(work, pieces)
-    cdef npy_intp size = count * k * K.panel
-    cdef float[SMALL] small
-    cdef ndarray scratch = None if size <= SMALL else new_array(1, &size, NPY_FLOAT)
-    cdef float* packed = &small[0] if scratch is None else <float*>PyArray_DATA(scratch)
-    if threads == 1:
-        with nogil:
-            for i in range(count):
-                pack_piece(packed, b, n, k, i)
-            for i in range(pieces):
-                small_piece(c, a, packed, bias, m, n, k, ldc, accumulate, rows, i)
-        return 0
-    for i in prange(count, nogil=True, schedule="static", num_threads=threads):
-        pack_piece(packed, b, n, k, i)
-    for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
-        small_piece(c, a, packed, bias, m, n, k, ldc, accumulate, rows, i)
-    return 0
+cdef void panel_piece(float* c, Matrix a, Matrix b, const float* bias, float* packed, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+                      Py_ssize_t ldc, bint accumulate, Cut cut, Py_ssize_t piece) noexcept nogil:
+    """One rectangle of the product."""
+    cdef Py_ssize_t i = piece // cut.across * cut.rows, j = piece % cut.across * cut.columns
+    a.data += i * a.rows * sizeof(float)
+    b.data += j * b.columns * sizeof(float)
+    rectangle(c + i * ldc + j, a, b, bias + j if bias != NULL else NULL, packed, min(cut.rows, m - i), min(cut.columns, n - j),
+              k, ldc, accumulate)
+
+
+cdef Cut cut_for(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int threads) noexcept:
+    """How c (m, n) is cut into rectangles: of at most ROWS rows and as many columns as are packed at once or, where these would
+    be too few to share out evenly, into a grid of one per thread, of all grids that whose rectangles take least.
+
+    A rectangle takes its columns times its rows and STEP more, about what packing costs.  Of grids nearly alike it is the one
+    with which less moves between the cores' caches: if c is larger than b (the gradient of a weight) threads share the rows of
+    c, as the optimiser's do, which reads them next; else columns, so that each reads only its own of b.
+    """
+    cdef Cut cut, grid
+    cdef Py_ssize_t unit = K.panel // 4, most = min(threads, (n + unit - 1) // unit), i, across, down
+    cdef double cost, least = float("inf")
+    cut.rows, cut.columns = min(m, ROWS), packed_columns(k)
+    cut.across = (n + cut.columns - 1) // cut.columns
+    cut.pieces = cut.across * ((m + ROWS - 1) // ROWS)
+    if threads == 1 or cut.pieces >= 2 * SLOTS * threads:
+        return cut
+    for i in range(most):
+        across = i + 1 if m > k else most - i
+        down = threads // across
+        grid.rows = max((m + down - 1) // down, min(m, STEP))
+        grid.columns = (n + across - 1) // across
+        grid.across = (n + grid.columns - 1) // grid.columns
+        grid.pieces = grid.across * ((m + grid.rows - 1) // grid.rows)
+        cost = <double>(grid.rows + STEP) * ((grid.columns + unit - 1) // unit)
+        if cost < 0.85 * least:
+            cut, least = grid, cost
+    return cut
 
 
 cdef int panels(float* c, Matrix a, Matrix b, const float* bias, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t ldc,
                 bint accumulate) except -1:
     """c (m, n) = a (m, k) b (k, n) + (c or bias) by packed panels."""
-    if m <= ROWS and n * k <= FITS:
-        return small_panels(c, a, b, bias, m, n, k, ldc, accumulate)
-    cdef Py_ssize_t pieces = (n + K.panel - 1) // K.panel * ((m + ROWS - 1) // ROWS), i
-    cdef int threads = team(<double>m * n * k, pieces)
-    cdef npy_intp own = min(k, DEPTH) * K.panel, size = threads * own           # a part of a packed panel per thread
+    cdef int threads = team(<double>m * n * k, 2)
+    cdef Cut cut = cut_for(m, n, k, threads)
+    cdef npy_intp own = room(k, cut.columns), size = threads * own - APART
     cdef float[SMALL] small
     cdef ndarray scratch = None if size <= SMALL else new_array(1, &size, NPY_FLOAT)
     cdef float* packed = &small[0] if scratch is None else <float*>PyArray_DATA(scratch)
-    cdef Py_ssize_t batch = batch_of(<double>min(m, ROWS) * K.panel * k, threads), first = 0, last
-    while first < pieces:
-        last = min(first + batch, pieces)
+    cdef Py_ssize_t batch = batch_of(<double>cut.rows * cut.columns * k, threads), first = 0, last, i
+    while first < cut.pieces:
+        last = min(first + batch, cut.pieces)
         if threads == 1:
             with nogil:
                 for i in range(first, last):
-                    panel_piece(c, a, b, bias, packed, m, n, k, ldc, accumulate, i)
+                    panel_piece(c, a, b, bias, packed, m, n, k, ldc, accumulate, cut, i)
         else:
             for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
-                panel_piece(c, a, b, bias, packed + threadid() * own, m, n, k, ldc, accumulate, i)
+                panel_piece(c, a, b, bias, packed + threadid() * own, m, n, k, ldc, accumulate, cut, i)
         PyErr_CheckSignals()
         first = last
     return 0
@@ -361,18 +373,24 @@ def _set_panels_up_to(double work):
 
 
 def _panel_product(ndarray c, ndarray a, ndarray b, ndarray bias, bint accumulate, bint packed):
-    """For tests: c = a b + (bias or c) by the kernels alone, one panel of float32; b packed, or read where it lies."""
-    cdef npy_intp size = PyArray_DIMS(b)[0] * K.panel
-    cdef ndarray room = new_array(1, &size, NPY_FLOAT)
-    cdef float* p = <float*>PyArray_DATA(room)
+    """For tests: c = a b + (bias or c) by the kernels alone, float32; b packed, or read where it lies (halves of panels).
+
+    One panel goes to the kernel for one, more to that for more, each a line further on than it need be.
+    """
     cdef Matrix mc = matrix(c, False), ma = matrix(a, False), mb = matrix(b, False)
     cdef const float* start = <const float*>PyArray_DATA(bias) if bias is not None else NULL
-    cdef Py_ssize_t m = PyArray_DIMS(c)[0], n = PyArray_DIMS(c)[1], k = PyArray_DIMS(b)[0]
-    if n > K.panel:
-        raise ValueError(f"_panel_product: c must have at most {K.panel} columns; got {n}")
-    if packed:
-        K.gemm_pack_f32(p, <float*>mb.data, k, n, mb.rows, mb.columns)
-        K.gemm_panel_f32(<float*>mc.data, <float*>ma.data, p, start, m, n, k, mc.rows, ma.rows, ma.columns, accumulate)
-    else:
+    cdef Py_ssize_t m = PyArray_DIMS(c)[0], n = PyArray_DIMS(c)[1], k = PyArray_DIMS(b)[0], j = 0
+    cdef npy_intp next = k * K.panel + 16, size = up(n, K.panel) // K.panel * next
+    cdef ndarray room = new_array(1, &size, NPY_FLOAT)
+    cdef float* p = <float*>PyArray_DATA(room)
+    if not packed:
         K.gemm_rows_f32(<float*>mc.data, <float*>ma.data, <float*>mb.data, start, m, n, k, mc.rows, ma.rows, ma.columns,
                         mb.rows, accumulate)
+        return
+    while j < n:
+        K.gemm_pack_f32(p + j // K.panel * next, <float*>mb.data + j * mb.columns, k, min(K.panel, n - j), mb.rows, mb.columns)
+        j += K.panel
+    if n <= K.panel:
+        K.gemm_panel_f32(<float*>mc.data, <float*>ma.data, p, start, m, n, k, mc.rows, ma.rows, ma.columns, accumulate)
+    else:
+        K.gemm_panels_f32(<float*>mc.data, <float*>ma.data, p, start, m, n, k, mc.rows, ma.rows, ma.columns, next, accumulate)

@@ -22,9 +22,8 @@ from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast
 from tinynet.ops.blas cimport blas_serial_begin, blas_serial_end, gemm, load_blas
 from tinynet.ops.checks cimport blas_extent, check_same_dtype, quiet, shape_of
-from tinynet.ops.kernels cimport K
 from tinynet.ops.linear cimport (
-    DEPTH, Matrix, ROWS, batch_of, blas_can_read, flat_rows, matrix, panel_piece, product, summand, takes_panels,
+    Matrix, batch_of, blas_can_read, flat_rows, matrix, product, rectangle, room, summand, takes_panels,
 )
 from tinynet.ops.memory cimport contiguous, new_array, outline, own_copy
 from tinynet.ops.sums cimport totals
@@ -45,10 +44,8 @@ cdef void serial_product(int itemsize, char* c, Matrix a, Matrix b, float* packe
                          Py_ssize_t k) noexcept nogil:
     """c (m, n) = a (m, k) b (k, n) on one thread: by packed panels if there is memory for one, else by BLAS."""
     cdef unsigned long mode
-    cdef Py_ssize_t piece
     if packed != NULL:
-        for piece in range((n + K.panel - 1) // K.panel * ((m + ROWS - 1) // ROWS)):
-            panel_piece(<float*>c, a, b, NULL, packed, m, n, k, n, False, piece)
+        rectangle(<float*>c, a, b, NULL, packed, m, n, k, n, False)
         return
     mode = tn_enter()
     # c = a b
@@ -106,8 +103,8 @@ cdef int products(ndarray c, ndarray a, bint ta, ndarray b, bint tb) except -1:
     a_starts, b_starts = starts(a, batch), starts(b, batch)
     cdef Py_ssize_t count = PyArray_DIMS(a_starts)[0], first = 0, last, i
     cdef int threads = team(work * count, count)
-    cdef npy_intp size = threads * DEPTH * K.panel if panels else 0
-    scratch = new_array(1, &size, NPY_FLOAT)                    # a part of a packed panel per thread
+    cdef npy_intp own = room(k, n) if panels else 0, size = threads * own
+    scratch = new_array(1, &size, NPY_FLOAT)                    # where a thread packs a part of b
     cdef float* packed = <float*>PyArray_DATA(scratch) if panels else NULL
     cdef npy_intp* pa = <npy_intp*>PyArray_DATA(a_starts)
     cdef npy_intp* pb = <npy_intp*>PyArray_DATA(b_starts)
@@ -128,7 +125,7 @@ cdef int products(ndarray c, ndarray a, bint ta, ndarray b, bint tb) except -1:
         else:
             for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
                 serial_product(itemsize, pc + i * m * n * itemsize, moved(ma, pa[i]), moved(mb, pb[i]),
-                               packed + threadid() * DEPTH * K.panel if packed != NULL else NULL, m, n, k)
+                               packed + threadid() * own if packed != NULL else NULL, m, n, k)
         if not panels:
             blas_serial_end()
         PyErr_CheckSignals()

@@ -20,7 +20,7 @@ from tinynet.ops.kernels cimport K
 from tinynet.ops.layout cimport Map
 from tinynet.ops.linear cimport batch_of
 from tinynet.ops.memory cimport contiguous, new_array
-from tinynet.ops.threads cimport team, tn_enter, tn_leave
+from tinynet.ops.threads cimport APART, team, tn_enter, tn_leave
 from tinynet.ops.windows cimport Pass, Shape, forward_pass
 
 import_array()
@@ -113,7 +113,7 @@ cdef int spread_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumu
                         min(K.panel, f.columns - j * K.panel), f.columns, 1)
     cdef double output = <double>f.k * f.columns                            # the work of one
     threads = team(output * f.over.outputs, z.n)
-    own = f.tile * f.columns
+    own = f.tile * f.columns + APART
     size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
     cdef float* scratch = <float*>PyArray_DATA(scratch_array)

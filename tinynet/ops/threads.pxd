@@ -9,6 +9,7 @@ cdef extern from "region.h" nogil:
 cdef enum:
     SERIAL_WORK = 200000
     SLOTS = 16
+    APART = 1024                     # float32, a page, between two threads' scratch: what a core fetches ahead, none writes
     PIECE = 8192                     # elements of a piece of an elementwise loop: 32 KiB of float32, an L1 cache
 
 cdef int team(double work, Py_ssize_t pieces) noexcept nogil

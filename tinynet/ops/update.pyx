@@ -1,8 +1,10 @@
 """The optimisers' fused passes over all parameters of a group.
 
-One parallel loop (`update`) runs over all arrays, cut into pieces of at most 8192 elements; each piece reads and writes every
-array involved once.  What happens to an element is the rule's: `Sgd`, `Adam`, `RmsProp`, `Adagrad`.  Weights change in place,
-so the version of their blocks rises.
+One parallel loop (`update`) runs over all arrays.  Each is cut into as many parts as there are threads, and thread t gets part t
+of all: the share is even, and step after step a core finds the same weights in its cache, and of the larger gradients (a
+product's rows are shared out alike) what it has just computed; what is small is left to the first thread.  Each element is
+read and written once.  What happens to an element is the rule's: `Sgd`, `Adam`, `RmsProp`, `Adagrad`.  Weights change in
+place, so the version of their blocks rises.
 """
 
 from cython.parallel cimport prange
@@ -15,7 +17,7 @@ from numpy cimport (
 from tinynet.ops.checks cimport quiet, shape_of
 from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport is_dense, matching, new_array, own_copy, same_layout, touch
-from tinynet.ops.threads cimport PIECE, team, tn_enter, tn_leave
+from tinynet.ops.threads cimport team, tn_enter, tn_leave
 
 import numpy as np
 
@@ -25,6 +27,8 @@ import_array()
 
 cdef enum:
     KINDS = 3                        # the most arrays that a rule keeps per parameter
+    LINE = 16                        # elements of a cache line: two threads never write to one
+    ALONE = 4096                     # elements up to which one thread, which made the gradient, updates a parameter
 
 ctypedef struct Piece:
     float* w
@@ -60,9 +64,12 @@ cdef class Rule:
         return -1.0 if self.maximize else 1.0
 
 
-cdef void run_piece(Rule rule, const Piece* p) noexcept nogil:
+cdef void run_pieces(Rule rule, const Piece* p, Py_ssize_t count) noexcept nogil:
     cdef unsigned long mode = tn_enter()
-    rule.f32(p)
+    cdef Py_ssize_t i
+    for i in range(count):
+        if p[i].n > 0:
+            rule.f32(&p[i])
     tn_leave(mode)
 
 
@@ -78,7 +85,7 @@ cdef bint same_shape(ndarray a, ndarray b) noexcept:
 
 cdef int update(Rule rule, list params, list grads, list states) except -1:
     """Apply a rule to all parameters.  `states` has one list of arrays, as long as `params`, per kind of state."""
-    cdef Py_ssize_t i, j, k = 0, at, n, count = len(params), kinds = len(states), pieces = 0, total = 0
+    cdef Py_ssize_t i, j, k, t, at, n, count = len(params), kinds = len(states), part, used = 0, total = 0
     cdef ndarray w, g, s, scratch
     cdef list kept = [], scattered = []     # what the pieces point to; weights with gaps, which are copied, changed, put back
     cdef Piece one
@@ -103,7 +110,7 @@ cdef int update(Rule rule, list params, list grads, list states) except -1:
                 raise ArgumentError(f"{rule.name}: the state of params[{i}] must have its shape {shape_of(w)} and dtype "
                                     f"{(<object>w).dtype}; got {shape_of(s)} and {(<object>s).dtype}")
         total += PyArray_SIZE(w)
-        pieces += (PyArray_SIZE(w) + PIECE - 1) // PIECE
+        used += PyArray_SIZE(w) > 0
     if total == 0:
         return 0
     if PyArray_TYPE(<ndarray>params[0]) != NPY_FLOAT:
@@ -114,9 +121,11 @@ cdef int update(Rule rule, list params, list grads, list states) except -1:
                 rule.f64(w, rule.pull(w, g), [(<list>state)[i] for state in states], one.x, one.y)
                 touch(w)
         return 0
-    size = pieces * sizeof(Piece)
+    threads = team(rule.cost * total, 2)
+    size = threads * used * sizeof(Piece)
     scratch = new_array(1, &size, NPY_UINT8)
     piece = <Piece*>PyArray_DATA(scratch)
+    k = 0
     for i in range(count):
         w, g, n = params[i], grads[i], PyArray_SIZE(<ndarray>params[i])
         if n == 0:
@@ -135,22 +144,20 @@ cdef int update(Rule rule, list params, list grads, list states) except -1:
                 if not same_layout(w, s):
                     raise ArgumentError(f"{rule.name}: the state of params[{i}] must be dense in memory, laid out like it")
                 one.state[j] = <float*>PyArray_DATA(s)
-        for at in range(0, n, PIECE):
-            piece[k] = one
-            piece[k].w = <float*>PyArray_DATA(w) + at
-            piece[k].g = <const float*>PyArray_DATA(g) + at
-            piece[k].n = min(PIECE, n - at)
+        part = ((n + threads - 1) // threads + LINE - 1) // LINE * LINE if n > ALONE else n
+        for t in range(threads):
+            at = min(t * part, n)
+            one.w, one.g, one.n = <float*>PyArray_DATA(w) + at, <const float*>PyArray_DATA(g) + at, min(part, n - at)
+            piece[t * used + k] = one
             for j in range(kinds):
-                piece[k].state[j] = one.state[j] + at
-            k += 1
-    threads = team(rule.cost * total, pieces)
+                piece[t * used + k].state[j] = one.state[j] + at
+        k += 1
     if threads == 1:
         with nogil:
-            for i in range(pieces):
-                run_piece(rule, &piece[i])
+            run_pieces(rule, piece, used)
     else:
-        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
-            run_piece(rule, &piece[i])
+        for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
+            run_pieces(rule, piece + t * used, used)
     for i in range(0, len(scattered), 2):
         PyArray_CopyInto(<ndarray>scattered[i], <ndarray>scattered[i + 1])
     for i in range(count):
