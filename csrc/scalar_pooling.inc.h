@@ -3,8 +3,9 @@
 /* ---- pooling --------------------------------------------------------------------------------------------------------- */
 
 static void max_pool_forward_f32(float *y, uint8_t *at, const float *x, const ptrdiff_t *row, const ptrdiff_t *windows,
-                                 ptrdiff_t columns, ptrdiff_t w, ptrdiff_t c, ptrdiff_t ldx, ptrdiff_t kw, ptrdiff_t dh,
-                                 ptrdiff_t dw) {
+                                 const ptrdiff_t *ahead, ptrdiff_t columns, ptrdiff_t w, ptrdiff_t c, ptrdiff_t ldx,
+                                 ptrdiff_t kw, ptrdiff_t dh, ptrdiff_t dw) {
+    (void)ahead;
     for (ptrdiff_t q = 0; q < columns; q++)
         for (ptrdiff_t j = 0; j < c; j++) {
             const ptrdiff_t *column = windows + 3 * q;
@@ -25,8 +26,9 @@ static void max_pool_forward_f32(float *y, uint8_t *at, const float *x, const pt
 
 static void max_pool_backward_f32(float *gx, const float *gy, const uint8_t *at, ptrdiff_t iy, const ptrdiff_t *rows,
                                   const ptrdiff_t *touching_row, const ptrdiff_t *windows, const ptrdiff_t *touching,
-                                  ptrdiff_t w, ptrdiff_t columns, ptrdiff_t c, ptrdiff_t ldg, ptrdiff_t kw,
-                                  ptrdiff_t dh, ptrdiff_t dw) {
+                                  const ptrdiff_t *ahead, ptrdiff_t w, ptrdiff_t columns, ptrdiff_t c, ptrdiff_t ldg,
+                                  ptrdiff_t kw, ptrdiff_t dh, ptrdiff_t dw) {
+    (void)ahead;
     for (ptrdiff_t ix = 0; ix < w; ix++)
         for (ptrdiff_t j = 0; j < c; j++) {
             float sum = 0.0f;
@@ -41,7 +43,9 @@ static void max_pool_backward_f32(float *gx, const float *gy, const uint8_t *at,
 }
 
 static void window_sum_f32(float *y, const float *x, const float *weight, const float *divisor, const ptrdiff_t *row,
-                           const ptrdiff_t *windows, ptrdiff_t columns, ptrdiff_t w, ptrdiff_t c, ptrdiff_t ldx) {
+                           const ptrdiff_t *windows, const ptrdiff_t *ahead, ptrdiff_t columns, ptrdiff_t w,
+                           ptrdiff_t c, ptrdiff_t ldx) {
+    (void)ahead;
     for (ptrdiff_t q = 0; q < columns; q++)
         for (ptrdiff_t j = 0; j < c; j++) {
             double total = 0.0;

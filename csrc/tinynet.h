@@ -247,22 +247,25 @@ typedef struct tn_kernels {
     /* ---- pooling: one row of the output, of a map whose pixels are rows of c channels ------------------------------ */
     /* The windows of an axis are a table of three numbers each, {start, first, last}: taps first <= i < last lie inside
      * the map, at start + i * d.  `touching` holds {from, to} per position: no window outside from <= o < to covers it. */
+    /* The next call will read rows ahead[0] <= i < ahead[1] of the map (or of gy) for the first time, and write the row
+     * after this one: they are fetched meanwhile. */
     /* y (columns, c) = the largest x in the window at (row, column), x (., w, ldx), and at = the number i * kw + k of the
      * tap where it stands, not stored if at is NULL: NaN counts as the largest; the first of equal taps, the last NaN. */
     void (*max_pool_forward_f32)(float *y, uint8_t *at, const float *x, const ptrdiff_t *row, const ptrdiff_t *windows,
-                                 ptrdiff_t columns, ptrdiff_t w, ptrdiff_t c, ptrdiff_t ldx, ptrdiff_t kw, ptrdiff_t dh,
-                                 ptrdiff_t dw);
+                                 const ptrdiff_t *ahead, ptrdiff_t columns, ptrdiff_t w, ptrdiff_t c, ptrdiff_t ldx,
+                                 ptrdiff_t kw, ptrdiff_t dh, ptrdiff_t dw);
     /* gx (w, c) of row iy of the map = sum of gy (., columns, ldg) over the windows that chose it, by rows and columns;
      * rows: the windows of the vertical axis, touching_row and touching[w]: those that may cover iy and each column. */
     void (*max_pool_backward_f32)(float *gx, const float *gy, const uint8_t *at, ptrdiff_t iy, const ptrdiff_t *rows,
                                   const ptrdiff_t *touching_row, const ptrdiff_t *windows, const ptrdiff_t *touching,
-                                  ptrdiff_t w, ptrdiff_t columns, ptrdiff_t c, ptrdiff_t ldg, ptrdiff_t kw,
-                                  ptrdiff_t dh, ptrdiff_t dw);
+                                  const ptrdiff_t *ahead, ptrdiff_t w, ptrdiff_t columns, ptrdiff_t c, ptrdiff_t ldg,
+                                  ptrdiff_t kw, ptrdiff_t dh, ptrdiff_t dw);
     /* y (columns, c) = sum of x over the rectangle of rows row[0] <= i < row[1] and columns windows[2 q] <= k <
      * windows[2 q + 1], of x[i, k, .] * weight[i * w + k], or of x / divisor[q] where weight is NULL.
      * In float32 over blocks of TN_ROW_BLOCK pixels, in double beyond. */
     void (*window_sum_f32)(float *y, const float *x, const float *weight, const float *divisor, const ptrdiff_t *row,
-                           const ptrdiff_t *windows, ptrdiff_t columns, ptrdiff_t w, ptrdiff_t c, ptrdiff_t ldx);
+                           const ptrdiff_t *windows, const ptrdiff_t *ahead, ptrdiff_t columns, ptrdiff_t w,
+                           ptrdiff_t c, ptrdiff_t ldx);
     /* ---- local response normalisation: rows of c channels ------------------------------------------------------------ */
     /* y_j = x_j d_j^-beta, d_j = k + alpha * sum of x_i^2 over j - below <= i <= j + above, both at most c.
      * room: c + below + above floats to work in. */

@@ -133,15 +133,15 @@ cdef extern from "tinynet.h" nogil:
         void (*sum_columns_f32)(double* total, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld,
                                 const double* center) noexcept nogil
         void (*max_pool_forward_f32)(float* y, uint8_t* at, const float* x, const Py_ssize_t* row, const Py_ssize_t* windows,
-                                     Py_ssize_t columns, Py_ssize_t w, Py_ssize_t c, Py_ssize_t ldx, Py_ssize_t kw,
-                                     Py_ssize_t dh, Py_ssize_t dw) noexcept nogil
+                                     const Py_ssize_t* ahead, Py_ssize_t columns, Py_ssize_t w, Py_ssize_t c, Py_ssize_t ldx,
+                                     Py_ssize_t kw, Py_ssize_t dh, Py_ssize_t dw) noexcept nogil
         void (*max_pool_backward_f32)(float* gx, const float* gy, const uint8_t* at, Py_ssize_t iy, const Py_ssize_t* rows,
                                       const Py_ssize_t* touching_row, const Py_ssize_t* windows, const Py_ssize_t* touching,
-                                      Py_ssize_t w, Py_ssize_t columns, Py_ssize_t c, Py_ssize_t ldg, Py_ssize_t kw,
-                                      Py_ssize_t dh, Py_ssize_t dw) noexcept nogil
+                                      const Py_ssize_t* ahead, Py_ssize_t w, Py_ssize_t columns, Py_ssize_t c, Py_ssize_t ldg,
+                                      Py_ssize_t kw, Py_ssize_t dh, Py_ssize_t dw) noexcept nogil
         void (*window_sum_f32)(float* y, const float* x, const float* weight, const float* divisor, const Py_ssize_t* row,
-                               const Py_ssize_t* windows, Py_ssize_t columns, Py_ssize_t w, Py_ssize_t c,
-                               Py_ssize_t ldx) noexcept nogil
+                               const Py_ssize_t* windows, const Py_ssize_t* ahead, Py_ssize_t columns, Py_ssize_t w,
+                               Py_ssize_t c, Py_ssize_t ldx) noexcept nogil
         void (*response_forward_f32)(float* y, float* room, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ldx,
                                      Py_ssize_t below, Py_ssize_t above, float alpha, float beta, float k) noexcept nogil
         void (*response_backward_f32)(float* gx, float* room, const float* gy, const float* x, Py_ssize_t rows, Py_ssize_t c,

@@ -110,15 +110,28 @@ cdef class Pool(Op):
         return x
 
 
+cdef void rows_ahead(Py_ssize_t* ahead, const Py_ssize_t* ranges, Py_ssize_t i, const Map* y, Py_ssize_t h) noexcept nogil:
+    """ahead = {from, to}: the rows of x (h to an image) that row i + 1 of all of y reads and row i does not.
+
+    Row p of y reads the rows ranges[2 p] to ranges[2 p + 1] of its image (fewer if dilated).
+    """
+    cdef Py_ssize_t here = i % y.h, following = (i + 1) % y.h
+    cdef Py_ssize_t image = h if following == 0 else 0
+    ahead[0] = max(ranges[2 * here + 1], image + ranges[2 * following])
+    ahead[1] = image + ranges[2 * following + 1] if i + 1 < y.n * y.h else ahead[0]
+
+
 # ---- maximum ----------------------------------------------------------------------------------------------------------
 
-cdef void max_forward_piece(Map y, Map x, uint8_t* at, const Py_ssize_t* rows, const Py_ssize_t* columns, Py_ssize_t kw,
-                            Py_ssize_t dh, Py_ssize_t dw, Py_ssize_t i) noexcept nogil:
+cdef void max_forward_piece(Map y, Map x, uint8_t* at, const Py_ssize_t* rows, const Py_ssize_t* inside,
+                            const Py_ssize_t* columns, Py_ssize_t kw, Py_ssize_t dh, Py_ssize_t dw, Py_ssize_t i) noexcept nogil:
     """Row i of all rows of the output."""
     cdef unsigned long mode = tn_enter()
+    cdef Py_ssize_t[2] ahead
+    rows_ahead(ahead, inside, i, &y, x.h)
     K.max_pool_forward_f32(<float*>y.data + i * y.w * y.c, at + i * y.w * y.c if at != NULL else NULL,
-                           <const float*>x.data + i // y.h * x.h * x.w * x.ld, rows + 3 * (i % y.h), columns, y.w, x.w, x.c,
-                           x.ld, kw, dh, dw)
+                           <const float*>x.data + i // y.h * x.h * x.w * x.ld, rows + 3 * (i % y.h), columns, ahead, y.w,
+                           x.w, x.c, x.ld, kw, dh, dw)
     tn_leave(mode)
 
 
@@ -128,9 +141,11 @@ cdef void max_backward_piece(Map gx, Map gy, const uint8_t* at, const Py_ssize_t
     """Row i of all rows of the map."""
     cdef unsigned long mode = tn_enter()
     cdef Py_ssize_t image = i // gx.h * gy.h * gy.w
+    cdef Py_ssize_t[2] ahead
+    rows_ahead(ahead, touching_rows, i, &gx, gy.h)
     K.max_pool_backward_f32(<float*>gx.data + i * gx.w * gx.c, <const float*>gy.data + image * gy.ld, at + image * gy.c,
-                            i % gx.h, rows, touching_rows + 2 * (i % gx.h), columns, touching_columns, gx.w, gy.w, gx.c,
-                            gy.ld, kw, dh, dw)
+                            i % gx.h, rows, touching_rows + 2 * (i % gx.h), columns, touching_columns, ahead, gx.w, gy.w,
+                            gx.c, gy.ld, kw, dh, dw)
     tn_leave(mode)
 
 
@@ -177,6 +192,7 @@ cdef class MaxPool(Pool):
 
     cdef int forward_f32(self, Map y, Map x) except -1:
         cdef const Py_ssize_t* rows = <const Py_ssize_t*>PyArray_DATA(self.rows.table)
+        cdef const Py_ssize_t* inside = <const Py_ssize_t*>PyArray_DATA(self.rows.inside)
         cdef const Py_ssize_t* columns = <const Py_ssize_t*>PyArray_DATA(self.columns.table)
         cdef uint8_t* at = <uint8_t*>PyArray_DATA(self.at) if self.at is not None else NULL
         cdef Py_ssize_t kw = self.columns.kernel, dh = self.rows.dilation, dw = self.columns.dilation
@@ -189,10 +205,10 @@ cdef class MaxPool(Pool):
             if threads == 1:
                 with nogil:
                     for i in range(first, last):
-                        max_forward_piece(y, x, at, rows, columns, kw, dh, dw, i)
+                        max_forward_piece(y, x, at, rows, inside, columns, kw, dh, dw, i)
             else:
                 for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
-                    max_forward_piece(y, x, at, rows, columns, kw, dh, dw, i)
+                    max_forward_piece(y, x, at, rows, inside, columns, kw, dh, dw, i)
             PyErr_CheckSignals()
             first = last
         return 0
@@ -283,8 +299,11 @@ cdef void window_sum_piece(Map y, Map x, const float* weight, const float* divis
                            const Py_ssize_t* columns, Py_ssize_t i) noexcept nogil:
     """Row i of all rows of y."""
     cdef unsigned long mode = tn_enter()
+    cdef Py_ssize_t[2] ahead
+    rows_ahead(ahead, rows, i, &y, x.h)
     K.window_sum_f32(<float*>y.data + i * y.w * y.c, <const float*>x.data + i // y.h * x.h * x.w * x.ld, weight,
-                     divisor + i % y.h * y.w if divisor != NULL else NULL, rows + 2 * (i % y.h), columns, y.w, x.w, x.c, x.ld)
+                     divisor + i % y.h * y.w if divisor != NULL else NULL, rows + 2 * (i % y.h), columns, ahead, y.w, x.w, x.c,
+                     x.ld)
     tn_leave(mode)
 
 
