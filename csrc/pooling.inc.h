@@ -139,14 +139,17 @@ static void max_pool_backward_f32(float *gx, const float *gy, const uint8_t *at,
     }
 }
 
-/* In float32 over TN_ROW_BLOCK pixels, in double beyond if the window is `large`. */
+/* In float32; where the window is `large`, over TN_ROW_BLOCK pixels, and in double beyond. */
 INLINE void window_sum_strip(float *y, const float *x, const float *weight, const float *divisor, const ptrdiff_t *row,
                              const ptrdiff_t *column, ptrdiff_t w, ptrdiff_t ldx, const int large, const int vectors,
                              ptrdiff_t width) {
     vf sum[4];
-    vd total = {0};
-    ptrdiff_t left = TN_ROW_BLOCK; /* pixels until the sum moves on to double */
-    for (int b = 0; b < vectors; b++) sum[b] = (vf){0};
+    vd total[4];
+    for (int b = 0; b < vectors; b++) {
+        sum[b] = (vf){0};
+        if (large) total[b] = (vd){0};
+    }
+    ptrdiff_t left = TN_ROW_BLOCK; /* pixels until the sums move on to double */
     for (ptrdiff_t i = row[0]; i < row[1]; i++) {
         for (ptrdiff_t k = column[0]; k < column[1]; k++) {
             for (int b = 0; b < vectors; b++) {
@@ -155,13 +158,17 @@ INLINE void window_sum_strip(float *y, const float *x, const float *weight, cons
             }
             if (large && --left == 0) {
                 left = TN_ROW_BLOCK;
-                total += widen(sum[0]);
-                sum[0] = (vf){0};
+                for (int b = 0; b < vectors; b++) {
+                    total[b] += widen(sum[b]);
+                    sum[b] = (vf){0};
+                }
             }
         }
     }
-    if (large) sum[0] = __builtin_convertvector(total + widen(sum[0]), vf);
-    for (int b = 0; b < vectors; b++) store_n(y + b * VL, divisor ? sum[b] / *divisor : sum[b], width);
+    for (int b = 0; b < vectors; b++) {
+        if (large) sum[b] = __builtin_convertvector(total[b] + widen(sum[b]), vf);
+        store_n(y + b * VL, divisor ? sum[b] / *divisor : sum[b], width);
+    }
 }
 
 INLINE void window_sum_row(float *y, const float *x, const float *weight, const float *divisor, const ptrdiff_t *row,
@@ -171,19 +178,14 @@ INLINE void window_sum_row(float *y, const float *x, const float *weight, const 
     for (ptrdiff_t q = 0; q < columns; q++) {
         const ptrdiff_t *column = windows + 2 * q;
         const float *by = divisor ? divisor + q : NULL;
-        if ((row[1] - row[0]) * (column[1] - column[0]) > TN_ROW_BLOCK) {
-            EACH_VECTOR_OF_COLUMNS(c) {
-                fetch_ahead(x + j, ahead, q, share, w, ldx * 4, width * 4);
-                window_sum_strip(y + q * c + j, x + j, weight, by, row, column, w, ldx, 1, 1, width);
-            }
-            continue;
-        }
-#define STRIP(vectors, width)                                                               \
-    do {                                                                                    \
-        const ptrdiff_t o = q * c + j, n = (vectors - 1) * VL + (width);                    \
-        fetch_ahead(x + j, ahead, q, share, w, ldx * 4, n * 4);                             \
-        fetch(y + columns * c + o, n * 4);                                                  \
-        window_sum_strip(y + o, x + j, weight, by, row, column, w, ldx, 0, vectors, width); \
+        const int large = (row[1] - row[0]) * (column[1] - column[0]) > TN_ROW_BLOCK;
+#define STRIP(vectors, width)                                                                          \
+    do {                                                                                               \
+        const ptrdiff_t o = q * c + j, n = (vectors - 1) * VL + (width);                               \
+        fetch_ahead(x + j, ahead, q, share, w, ldx * 4, n * 4);                                        \
+        fetch(y + columns * c + o, n * 4);                                                             \
+        if (large) window_sum_strip(y + o, x + j, weight, by, row, column, w, ldx, 1, vectors, width); \
+        else window_sum_strip(y + o, x + j, weight, by, row, column, w, ldx, 0, vectors, width);       \
     } while (0)
         EACH_STRIP_OF_COLUMNS(c, STRIP);
 #undef STRIP
