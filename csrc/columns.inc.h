@@ -110,11 +110,14 @@ INLINE void apply_strip(float *y, const float *x, const float *center, const flo
         a[k] = load_n(scale + k * VL, width);
         b[k] = load_n(shift + k * VL, width);
     }
-    for (ptrdiff_t i = 0; i < nb; i++)
+    for (ptrdiff_t i = 0; i < nb; i++) {
+        fetch(x + (i + TN_ROW_BLOCK) * ldx, vectors * VL * 4); /* the same strip of the next block */
+        fetch(y + (i + TN_ROW_BLOCK) * ldy, vectors * VL * 4);
         for (int k = 0; k < vectors; k++) {
             vf v = (load_n(x + i * ldx + k * VL, width) - mu[k]) * a[k] + b[k];
             store_n(y + i * ldy + k * VL, relu ? gated(v, v) : v, width);
         }
+    }
 }
 
 INLINE void bn_apply(float *y, const float *x, const float *center, const float *scale, const float *shift,

@@ -12,6 +12,7 @@
 #include "rows.inc.h"
 #include "layer_norm.inc.h"
 #include "sums.inc.h"
+#include "extrema.inc.h"
 #include "loss.inc.h"
 #include "random.inc.h"
 #include "update.inc.h"

@@ -26,11 +26,6 @@ INLINE void store_bytes(uint8_t *p, vi v, ptrdiff_t m) {
     memcpy(p, &b, (size_t)m);
 }
 
-/* Asks for n bytes at p, which need not exist, into the L2 cache. */
-INLINE void fetch(const void *p, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; i += 64) __builtin_prefetch((const char *)p + i, 0, 2);
-}
-
 /* Asks for n bytes of pixels share * q to share * (q + 1), of w with ld bytes each, in rows ahead[0] <= i < ahead[1] of a map. */
 INLINE void fetch_ahead(const void *map, const ptrdiff_t *ahead, ptrdiff_t q, ptrdiff_t share, ptrdiff_t w,
                         ptrdiff_t ld, ptrdiff_t n) {

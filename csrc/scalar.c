@@ -3,6 +3,7 @@
 #include "tinynet.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- elementwise ------------------------------------------------------------------------------------------------- */
 
@@ -28,6 +29,10 @@ static void relu_forward_f32(float *y, const float *x, ptrdiff_t n) {
 
 static void relu_backward_f32(float *gx, const float *gy, const float *y, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) gx[i] = y[i] <= 0.0f ? 0.0f : gy[i];
+}
+
+static void copy_rows_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldy, ptrdiff_t ldx) {
+    for (ptrdiff_t i = 0; i < rows; i++) memcpy(y + i * ldy, x + i * ldx, (size_t)n * sizeof *y);
 }
 
 static void transpose_f32(float *y, const float *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ldy, ptrdiff_t ldx) {
@@ -189,10 +194,15 @@ static void column_sum_f32(double *sum, const float *x, ptrdiff_t rows, ptrdiff_
     }
 }
 
-static double sum_f32(const float *x, ptrdiff_t n, const double *center) {
-    double total = 0.0;
-    for (ptrdiff_t i = 0; i < n; i++) total += center ? (x[i] - *center) * (x[i] - *center) : x[i];
-    return total;
+static void sum_rows_f32(double *total, const float *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
+                         const double *center) {
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        total[i] = 0.0;
+        for (ptrdiff_t j = 0; j < n; j++) {
+            double v = x[i * ld + j];
+            total[i] += center ? (v - center[i]) * (v - center[i]) : v;
+        }
+    }
 }
 
 static void sum_columns_f32(double *total, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld,
@@ -561,6 +571,7 @@ static void adagrad_f32(float *w, float *s, const float *g, ptrdiff_t n, float r
     }
 }
 
+#include "scalar_extrema.inc.h"
 #include "scalar_pooling.inc.h"
 
 #define TN_TABLE tn_kernels_scalar

@@ -72,6 +72,11 @@ INLINE void store_n(float *p, vf v, ptrdiff_t n) {
     else store_first(p, v, n);
 }
 
+/* Asks for n bytes at p, which need not exist, into the L2 cache. */
+INLINE void fetch(const void *p, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += 64) __builtin_prefetch((const char *)p + i, 0, 2);
+}
+
 /* The sum over the lanes, halves folded onto each other. */
 INLINE float lanes_sum(vf v) {
     float s[VL];

@@ -1,7 +1,11 @@
 /* Sums of float32 in double: of the elements, or of their squared distances from a center.
  *
  * A vector of doubles has half as many lanes as one of floats, so that an accumulator is one register. */
-enum { SUMS = 8 /* accumulators that a loop keeps, to hide the latency of an addition */ };
+enum {
+    SUMS = 8, /* accumulators that a loop keeps, to hide the latency of an addition */
+    ROWS_AHEAD =
+        16, /* of a strip of columns, asked for into the cache: its rows lie too far apart for the processor to do so */
+};
 
 typedef double vh __attribute__((vector_size(8 * HALF)));
 typedef float vf_half __attribute__((vector_size(4 * HALF), aligned(4), may_alias)); /* at any float's address */
@@ -37,8 +41,12 @@ INLINE double total_of(const float *x, ptrdiff_t n, double center, int squares) 
     return total;
 }
 
-static double sum_f32(const float *x, ptrdiff_t n, const double *center) {
-    return center ? total_of(x, n, *center, 1) : total_of(x, n, 0.0, 0);
+static void sum_rows_f32(double *total, const float *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
+                         const double *center) {
+    if (center)
+        for (ptrdiff_t i = 0; i < rows; i++) total[i] = total_of(x + i * ld, n, center[i], 1);
+    else
+        for (ptrdiff_t i = 0; i < rows; i++) total[i] = total_of(x + i * ld, n, 0.0, 0);
 }
 
 INLINE void totals_of(double *total, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld, const double *center,
@@ -47,8 +55,10 @@ INLINE void totals_of(double *total, const float *x, ptrdiff_t rows, ptrdiff_t c
     for (; j + SUMS * HALF <= c; j += SUMS * HALF) {
         vh s[SUMS] = {{0}}, o[SUMS] = {{0}};
         if (squares) memcpy(o, center + j, sizeof o);
-        for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            fetch(x + (i + ROWS_AHEAD) * ld + j, SUMS * HALF * 4);
             for (int v = 0; v < SUMS; v++) s[v] += term(x + i * ld + j + v * HALF, o[v], squares);
+        }
         memcpy(total + j, s, sizeof s);
     }
     for (; j + HALF <= c; j += HALF) {

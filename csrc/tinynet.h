@@ -63,6 +63,8 @@ typedef struct tn_kernels {
     void (*where_f32)(float *y, const uint8_t *c, const float *a, const float *b, ptrdiff_t n, int da, int db);
     /* y (rows, cols) = the transpose of x (cols, rows); the rows of y lie ldy apart, those of x ldx */
     void (*transpose_f32)(float *y, const float *x, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ldy, ptrdiff_t ldx);
+    /* y = x, both (rows, n) */
+    void (*copy_rows_f32)(float *y, const float *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ldy, ptrdiff_t ldx);
 
     /* ---- activations: y[n], x[n]; parameters come as an array p, so that all these kernels have one type ----------- */
     /* y = x where x > 0, else slope x; p = {slope} */
@@ -238,11 +240,16 @@ typedef struct tn_kernels {
     void (*layer_norm_backward_f32)(float *gx, double *sums, float *part, const float *gy, const float *x,
                                     const float *stats, const float *weight, ptrdiff_t rows, ptrdiff_t c);
     /* ---- sums in double: of x, or (center not NULL) of (x - center)^2 ---------------------------------------------- */
-    /* over the n elements of x; center is one number */
-    double (*sum_f32)(const float *x, ptrdiff_t n, const double *center);
+    /* total[i] over the n elements of row i of x, whose rows lie ld apart; center is a number per row */
+    void (*sum_rows_f32)(double *total, const float *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
+                         const double *center);
     /* total[j] over the rows of column j of x (rows, c), whose rows lie ld apart; center is a number per column */
     void (*sum_columns_f32)(double *total, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld,
                             const double *center);
+    /* The largest element of each row of x (rows, n) or column of x (rows, c), rows at least 1 and ld apart; NaN if there
+     * is one.  sign: 0, or the sign bit for the smallest. */
+    void (*extreme_rows_f32)(float *y, const float *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, int32_t sign);
+    void (*extreme_columns_f32)(float *y, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld, int32_t sign);
 
     /* ---- pooling: one row of the output, of a map whose pixels are rows of c channels ------------------------------ */
     /* The windows of an axis are a table of three numbers each, {start, first, last}: taps first <= i < last lie inside

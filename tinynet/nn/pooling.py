@@ -74,8 +74,15 @@ class MaxPool1d(_MaxPool):
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return the maxima of `input`, (N, C, P) or (C, P), with `return_indices` also the places."""
-        options = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-        return F.max_pool1d(input, *options, self.return_indices)
+        return F.max_pool1d(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
+        )
 
 
 class MaxPool2d(_MaxPool):
@@ -113,8 +120,15 @@ class MaxPool2d(_MaxPool):
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return the maxima of `input`, (N, C, P, Q) or (C, P, Q); with `return_indices` also where."""
-        options = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-        return F.max_pool2d(input, *options, self.return_indices)
+        return F.max_pool2d(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
+        )
 
 
 class AvgPool1d(Module):
@@ -216,8 +230,15 @@ class AvgPool2d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the means of `input`, (N, C, P, Q) or (C, P, Q)."""
-        options = (self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
-        return F.avg_pool2d(input, *options, self.divisor_override)
+        return F.avg_pool2d(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
+        )
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"

@@ -1,5 +1,5 @@
 # The mirror of csrc/tinynet.h: the one place where Cython sees the C kernels.  `K` is the table in use.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "tinynet.h" nogil:
@@ -27,6 +27,8 @@ cdef extern from "tinynet.h" nogil:
         void (*div_f32)(float* y, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*where_f32)(float* y, const uint8_t* c, const float* a, const float* b, Py_ssize_t n, int da, int db) noexcept nogil
         void (*transpose_f32)(float* y, const float* x, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t ldy,
+                              Py_ssize_t ldx) noexcept nogil
+        void (*copy_rows_f32)(float* y, const float* x, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ldy,
                               Py_ssize_t ldx) noexcept nogil
         void (*leaky_relu_forward_f32)(float* y, const float* x, Py_ssize_t n, const float* p) noexcept nogil
         void (*leaky_relu_backward_f32)(float* gx, const float* gy, const float* v, Py_ssize_t n, const float* p) noexcept nogil
@@ -129,9 +131,14 @@ cdef extern from "tinynet.h" nogil:
         void (*layer_norm_backward_f32)(float* gx, double* sums, float* part, const float* gy, const float* x,
                                         const float* stats, const float* weight, Py_ssize_t rows,
                                         Py_ssize_t c) noexcept nogil
-        double (*sum_f32)(const float* x, Py_ssize_t n, const double* center) noexcept nogil
+        void (*sum_rows_f32)(double* total, const float* x, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,
+                             const double* center) noexcept nogil
         void (*sum_columns_f32)(double* total, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld,
                                 const double* center) noexcept nogil
+        void (*extreme_rows_f32)(float* y, const float* x, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld,
+                                 int32_t sign) noexcept nogil
+        void (*extreme_columns_f32)(float* y, const float* x, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t ld,
+                                    int32_t sign) noexcept nogil
         void (*max_pool_forward_f32)(float* y, uint8_t* at, const float* x, const Py_ssize_t* row, const Py_ssize_t* windows,
                                      const Py_ssize_t* ahead, Py_ssize_t columns, Py_ssize_t w, Py_ssize_t c, Py_ssize_t ldx,
                                      Py_ssize_t kw, Py_ssize_t dh, Py_ssize_t dw) noexcept nogil

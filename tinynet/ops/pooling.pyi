@@ -5,9 +5,6 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 from tinynet._graph import Op
-from tinynet.ops.pooling_windows import Windows
-
-ONE_ROW: Windows
 
 @disjoint_base
 class Pool(Op): ...

@@ -23,20 +23,16 @@ from tinynet.ops.kernels cimport K
 from tinynet.ops.layout cimport Map, new_nhwc, nhwc
 from tinynet.ops.linear cimport batch_of
 from tinynet.ops.memory cimport new_array
-from tinynet.ops.pooling_windows cimport LARGEST, Windows
+from tinynet.ops.pooling_windows cimport LARGEST, Options, Windows, adaptive_options, divisors_of, regular_options
 from tinynet.ops.threads cimport team, tn_enter, tn_leave
 
 import numpy as np
 
 from tinynet import _check
 from tinynet.errors import ArgumentError, ShapeError
-from tinynet.ops.pooling_windows import (
-    adaptive_windows, checked_divisor, divisors_of, output_extents, output_extents_of, regular, regular_windows, window_options,
-)
+from tinynet.ops.pooling_windows import checked_divisor
 
 import_array()
-
-ONE_ROW = regular(1, 1, 1, 1, 0, 1)      # the rows of a map that has one axis
 
 cdef enum:
     MOST_TAPS = 255                      # of a window whose maximum's place is kept in a byte
@@ -44,16 +40,18 @@ cdef enum:
 
 # ---- maps -------------------------------------------------------------------------------------------------------------
 
-cdef ndarray as_map(str op, ndarray x, int axes):
+cdef ndarray as_map(Op op, ndarray x, int axes):
     """x (N, C, H, W), (C, H, W), (N, C, L) or (C, L), the last two for axes = 1, as a view (N, C, H, W)."""
     cdef int nd = PyArray_NDIM(x), d
-    check_float(op, "input", x)
+    if PyArray_TYPE(x) != NPY_FLOAT:
+        check_float(op.name, "input", x)
     if nd != axes + 1 and nd != axes + 2:
         expected = "(N, C, H, W) or (C, H, W)" if axes == 2 else "(N, C, L) or (C, L)"
-        raise ShapeError(f"{op}: input must have shape {expected}; got {shape_of(x)}")
+        raise ShapeError(f"{op.name}: input must have shape {expected}; got {shape_of(x)}")
     for d in range(nd - axes - 1, nd):
         if PyArray_DIMS(x)[d] == 0:
-            raise ShapeError(f"{op}: input must have at least one element along each axis but the batch's; got {shape_of(x)}")
+            raise ShapeError(f"{op.name}: input must have at least one element along each axis but the batch's; "
+                             f"got {shape_of(x)}")
     if axes == 1:
         x = (<object>x)[..., None, :]                                   # (N, C, 1, L)
     return x if PyArray_NDIM(x) == 4 else (<object>x)[None]             # (N, C, H, W)
@@ -71,42 +69,25 @@ cdef class Pool(Op):
 
     arguments = ("input",)
 
-    cdef str label                       # the op's name, in messages and in the graph
+    cdef str kind                        # the op's name without the axes
     cdef int axes
     cdef int ndim                        # of the input
-    cdef tuple kernel, stride, padding, dilation
-    cdef bint ceil_mode
-    cdef tuple output_size               # of adaptive pooling; None: regular
+    cdef Options options
     cdef Windows rows
     cdef Windows columns
 
     @property
     def name(self):
-        return self.label
+        return f"{self.kind}{self.axes}d"
 
     cdef ndarray begin(self, ndarray x):
         """The input as a map; sets the windows."""
-        cdef tuple size, count, windows
         cdef npy_intp* shape
         self.ndim = PyArray_NDIM(x)
-        x = as_map(self.label, x, self.axes)
+        x = as_map(self, x, self.axes)
         shape = PyArray_DIMS(x)
-        size = shape_of(x)[4 - self.axes:]
-        if self.output_size is not None:
-            count = tuple([n if m is None else m for n, m in zip(size, self.output_size)])
-        else:
-            count = output_extents_of(size, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
-            if min(count) < 1:
-                raise ShapeError(f"{self.label}: input must be large enough for one window of kernel_size {self.kernel} with "
-                                 f"padding {self.padding} and dilation {self.dilation}; got {size}, which gives {count}")
-        if <double>shape[0] * shape[1] * <double>count[0] * <double>count[len(count) - 1] > 1e17:
-            raise ShapeError(f"{self.label}: an output of {count} per channel does not fit into memory")
-        if self.output_size is not None:
-            windows = adaptive_windows(size, count)
-        else:
-            windows = regular_windows(size, count, self.kernel, self.stride, self.padding, self.dilation)
-        self.columns = windows[len(windows) - 1]
-        self.rows = windows[0] if self.axes == 2 else ONE_ROW
+        self.rows, self.columns = self.options.windows(
+            self, (shape[2], shape[3]) if self.axes == 2 else (shape[3],), <double>shape[0] * shape[1])
         return x
 
 
@@ -161,10 +142,12 @@ cdef class MaxPool(Pool):
     cdef ndarray at                      # (N, P, Q, C): the tap
 
     def __init__(self, axes, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, with_indices=False):
-        self.axes, self.with_indices = axes, with_indices
-        self.label = op = f"max_pool{axes}d_with_indices" if with_indices else f"max_pool{axes}d"
-        self.kernel, self.stride, self.padding, self.dilation = window_options(op, axes, kernel_size, stride, padding, dilation)
-        self.ceil_mode = _check.boolean(op, "ceil_mode", ceil_mode)
+        self.kind, self.axes, self.with_indices = "max_pool", axes, with_indices
+        self.options = regular_options(self, axes, kernel_size, stride, padding, dilation, ceil_mode)
+
+    @property
+    def name(self):
+        return f"{self.kind}{self.axes}d_with_indices" if self.with_indices else f"{self.kind}{self.axes}d"
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = self.begin(inputs[0]), y
@@ -173,10 +156,11 @@ cdef class MaxPool(Pool):
         cdef npy_intp[4] shape
         cdef bint small = rows.kernel * columns.kernel <= MOST_TAPS
         if rows.kernel > LARGEST // columns.kernel:
-            raise ArgumentError(f"{self.name}: kernel_size must have at most {LARGEST} taps; got {self.kernel}")
+            raise ArgumentError(f"{self.name}: kernel_size must have at most {LARGEST} taps; got {self.options.kernel}")
         if not rows.filled or not columns.filled:
-            raise ShapeError(f"{self.name}: input must have an element in every window of kernel_size {self.kernel} with padding "
-                             f"{self.padding} and dilation {self.dilation}; got shape {shape_of(inputs[0])}")
+            raise ShapeError(f"{self.name}: input must have an element in every window of kernel_size {self.options.kernel} with "
+                             f"padding {self.options.padding} and dilation {self.options.dilation}; "
+                             f"got shape {shape_of(inputs[0])}")
         y = new_nhwc(PyArray_DIMS(x)[0], PyArray_DIMS(x)[1], rows.count, columns.count, PyArray_TYPE(x), &my)
         if self.needs[0] or self.with_indices:
             shape[0], shape[1], shape[2], shape[3] = my.n, my.h, my.w, my.c
@@ -237,7 +221,7 @@ cdef class MaxPool(Pool):
         return (ys * self.columns.size + xs).transpose(0, 3, 1, 2)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray g = as_map(self.name, gy, self.axes), gx
+        cdef ndarray g = as_map(self, gy, self.axes), gx
         cdef Map mg, mx
         gx = new_nhwc(PyArray_DIMS(g)[0], PyArray_DIMS(g)[1], self.rows.size, self.columns.size, PyArray_TYPE(g), &mx)
         if PyArray_TYPE(g) == NPY_FLOAT and PyArray_TYPE(self.at) == NPY_UINT8:
@@ -288,9 +272,8 @@ cdef class AdaptiveMaxPool(MaxPool):
     """`MaxPool` with windows that divide the map into output_size parts: see the top of this file."""
 
     def __init__(self, axes, output_size, with_indices=False):
-        self.axes, self.with_indices = axes, with_indices
-        self.label = f"adaptive_max_pool{axes}d_with_indices" if with_indices else f"adaptive_max_pool{axes}d"
-        self.output_size = output_extents(self.label, axes, output_size)
+        self.kind, self.axes, self.with_indices = "adaptive_max_pool", axes, with_indices
+        self.options = adaptive_options(self, axes, output_size)
 
 
 # ---- mean -------------------------------------------------------------------------------------------------------------
@@ -346,12 +329,11 @@ cdef class AvgPool(Pool):
 
     def __init__(self, axes, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
                  divisor_override=None):
-        self.axes = axes
-        self.label = op = f"avg_pool{axes}d"
-        self.kernel, self.stride, self.padding, self.dilation = window_options(op, axes, kernel_size, stride, padding)
-        self.ceil_mode = _check.boolean(op, "ceil_mode", ceil_mode)
-        self.count_include_pad = _check.boolean(op, "count_include_pad", count_include_pad)
-        self.divisor_override = checked_divisor(op, divisor_override)
+        self.kind, self.axes = "avg_pool", axes
+        self.options = regular_options(self, axes, kernel_size, stride, padding, 1, ceil_mode)
+        self.count_include_pad = count_include_pad is True or _check.boolean(self.name, "count_include_pad", count_include_pad)
+        if divisor_override is not None:
+            self.divisor_override = checked_divisor(self.name, divisor_override)
 
     cdef object forward(self, tuple inputs, ndarray out):
         cdef ndarray x = self.begin(inputs[0]), y
@@ -370,7 +352,7 @@ cdef class AvgPool(Pool):
         return from_map(y, self.ndim, self.axes)
 
     cdef tuple backward(self, object gy, tuple needs, tuple into):
-        cdef ndarray g = as_map(self.name, gy, self.axes), gx
+        cdef ndarray g = as_map(self, gy, self.axes), gx
         cdef Windows rows = self.rows, columns = self.columns
         cdef Map mg, mx
         gx = new_nhwc(PyArray_DIMS(g)[0], PyArray_DIMS(g)[1], rows.size, columns.size, PyArray_TYPE(g), &mx)
@@ -389,5 +371,5 @@ cdef class AdaptiveAvgPool(AvgPool):
     """`AvgPool` with windows that divide the map into output_size parts: see the top of this file."""
 
     def __init__(self, axes, output_size):
-        self.axes, self.label = axes, f"adaptive_avg_pool{axes}d"
-        self.output_size = output_extents(self.label, axes, output_size)
+        self.kind, self.axes = "adaptive_avg_pool", axes
+        self.options = adaptive_options(self, axes, output_size)

@@ -1,5 +1,7 @@
 from numpy cimport ndarray
 
+from tinynet._graph cimport Op
+
 cdef enum:
     LARGEST = 2147483647                 # of kernel_size, stride, padding and dilation, so that no product overflows
 
@@ -15,3 +17,17 @@ cdef class Windows:
     cdef bint filled                     # whether each window has a tap inside the map
     cdef ndarray lengths                 # (2, count) float64: taps inside the map, and taps inside the padded map
     cdef slice positions(self, Py_ssize_t o)
+
+
+cdef class Options:
+    cdef tuple kernel, stride, padding, dilation         # a number for each axis
+    cdef bint ceil_mode
+    cdef tuple output_size               # of adaptive pooling: a number or None for each axis; None: regular
+    cdef tuple windows(self, Op op, tuple size, double images)
+    cdef tuple of_axes(self)
+
+
+cdef Options regular_options(Op op, int axes, object kernel_size, object stride, object padding, object dilation,
+                             object ceil_mode)
+cdef Options adaptive_options(Op op, int axes, object output_size)
+cdef tuple divisors_of(Windows rows, Windows columns, bint count_include_pad, object divisor_override)

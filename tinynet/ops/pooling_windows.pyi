@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -9,7 +9,20 @@ _Array: TypeAlias = np.ndarray[Any, Any]
 @final
 class Windows: ...
 
-def kept(function: Callable[..., Any]) -> Callable[..., Any]: ...
+@final
+class Options:
+    def __init__(
+        self,
+        kernel: _Ints | None,
+        stride: _Ints | None,
+        padding: _Ints | None,
+        dilation: _Ints | None,
+        ceil_mode: bool,
+        output_size: tuple[int | None, ...] | None = None,
+    ) -> None: ...
+
+ONE_ROW: Windows
+
 def window_options(
     owner: str,
     axes: int,
@@ -27,21 +40,9 @@ def output_extent(
 ) -> int: ...
 def regular(size: int, count: int, kernel: int, stride: int, padding: int, dilation: int) -> Windows: ...
 def adaptive(size: int, count: int) -> Windows: ...
-def regular_windows(
-    size: _Ints, count: _Ints, kernel: _Ints, stride: _Ints, padding: _Ints, dilation: _Ints
-) -> tuple[Windows, ...]: ...
-def adaptive_windows(size: _Ints, count: _Ints) -> tuple[Windows, ...]: ...
-def make_adaptive(size: _Ints, count: _Ints) -> tuple[Windows, ...]: ...
-def kept_adaptive(size: _Ints, count: _Ints) -> tuple[Windows, ...]: ...
-def divisors_of(
-    rows: Windows, columns: Windows, count_include_pad: bool, divisor_override: int | None
-) -> tuple[_Array, _Array, _Array]: ...
 def make_divisors(
     rows: Windows, columns: Windows, count_include_pad: bool, divisor_override: int | None
 ) -> tuple[_Array, _Array, _Array]: ...
 def kept_divisors(
     rows: Windows, columns: Windows, count_include_pad: bool, divisor_override: int | None
 ) -> tuple[_Array, _Array, _Array]: ...
-def output_extents_of(
-    size: _Ints, kernel: _Ints, stride: _Ints, padding: _Ints, dilation: _Ints, ceil_mode: bool
-) -> _Ints: ...

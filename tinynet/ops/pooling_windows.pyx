@@ -10,15 +10,19 @@ What is worked out here depends on sizes and options alone, and is kept for the 
 """
 
 cimport cython
+
+from tinynet._graph cimport Op
+
 from functools import lru_cache
 
 import numpy as np
 
 from tinynet import _check
-from tinynet.errors import ArgumentError
+from tinynet.errors import ArgumentError, ShapeError
 
 cdef enum:
-    KEPT = 4096                          # the sum of the arguments up to which windows are remembered: tables of 0.5 MB at most
+    KEPT = 4096                          # positions and windows, in all, up to which windows are remembered: 0.5 MB at most
+    MOST_KEPT = 256                      # options, and windows, that are remembered
     KEPT_DIVISORS = 1 << 14              # divisors up to which they are remembered: 8 MB in all at most
 
 
@@ -86,18 +90,6 @@ cdef class Windows:
         return slice(start + first * self.dilation, start + (last - 1) * self.dilation + 1, self.dilation)
 
 
-def kept(function):
-    """A function of (sizes, ...) that remembers its last results where the sizes are small: making them takes as long as pooling
-    a small map.  The tables of regular windows are as long as the sizes, about.
-    """
-    remembered = lru_cache(maxsize=256)(function)
-
-    def chosen(size, *others):
-        return (remembered if sum(size) <= KEPT else function)(size, *others)
-
-    return chosen
-
-
 def regular(size, count, kernel, stride, padding, dilation):
     start = np.arange(count) * stride - padding
     return Windows(size, start, start + (kernel - 1) * dilation, kernel, dilation, padding)
@@ -109,25 +101,102 @@ def adaptive(size, count):
     return Windows(size, start, end, int((end - start).max()) + 1, 1, 0)
 
 
-@kept
-def regular_windows(size, count, kernel, stride, padding, dilation):
-    """The `Windows` of each axis; the arguments are tuples with a number for each."""
-    return tuple([regular(*each) for each in zip(size, count, kernel, stride, padding, dilation)])
+def output_extent(size, kernel, stride, padding, dilation, ceil_mode):
+    """How many windows fit; with `ceil_mode` also one that ends beyond the padding, if it starts before it."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    count = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
+    return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
 
 
-def adaptive_windows(size, count):
-    """The `Windows` of each axis that divide it into `count` parts."""
-    return (kept_adaptive if sum(size) + sum(count) <= KEPT else make_adaptive)(size, count)
+ONE_ROW = regular(1, 1, 1, 1, 0, 1)      # the rows of a map that has one axis
 
 
-def make_adaptive(size, count):
-    return tuple([adaptive(*each) for each in zip(size, count)])
+# ---- options that were checked ----------------------------------------------------------------------------------------
+
+cdef dict known = {}                     # what options were made of -> Options
+cdef dict planned = {}                   # (Options, size) -> the windows of rows and columns
 
 
-kept_adaptive = lru_cache(maxsize=256)(make_adaptive)
+cdef int keep(dict memory, tuple key, object value) except -1:
+    if len(memory) >= MOST_KEPT:
+        memory.clear()
+    memory[key] = value
+    return 0
 
 
-def divisors_of(Windows rows, Windows columns, count_include_pad, divisor_override):
+@cython.final
+cdef class Options:
+    """The options of an op on windows, checked."""
+
+    def __init__(self, kernel, stride, padding, dilation, ceil_mode, output_size=None):
+        self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode = kernel, stride, padding, dilation, ceil_mode
+        self.output_size = output_size
+
+    cdef tuple windows(self, Op op, tuple size, double images):
+        """The windows of rows and columns on a map of `size`, of which there are `images`; op is who asks."""
+        cdef tuple key = (self, size), found = planned.get(key), count, windows
+        if found is None:
+            if self.output_size is not None:
+                count = tuple([n if m is None else m for n, m in zip(size, self.output_size)])
+            else:
+                count = tuple([output_extent(*each, self.ceil_mode) for each in zip(size, *self.of_axes())])
+                if min(count) < 1:
+                    raise ShapeError(f"{op.name}: input must be large enough for one window of kernel_size {self.kernel} with "
+                                     f"padding {self.padding} and dilation {self.dilation}; got {size}, which gives {count}")
+            check_room(op, count, images)
+            if self.output_size is not None:
+                windows = tuple([adaptive(*each) for each in zip(size, count)])
+            else:
+                windows = tuple([regular(*each) for each in zip(size, count, *self.of_axes())])
+            found = windows if len(windows) == 2 else (ONE_ROW, windows[0])
+            if sum(size) + sum(count) <= KEPT:
+                keep(planned, key, found)
+        else:
+            check_room(op, ((<Windows>found[0]).count, (<Windows>found[1]).count), images)
+        return found
+
+    cdef tuple of_axes(self):
+        return self.kernel, self.stride, self.padding, self.dilation
+
+
+cdef int check_room(Op op, tuple count, double images) except -1:
+    cdef double elements = images
+    for n in count:
+        elements *= <double>n
+    if elements > 1e17:
+        raise ShapeError(f"{op.name}: an output of {count} per channel does not fit into memory")
+    return 0
+
+
+cdef Options regular_options(Op op, int axes, object kernel_size, object stride, object padding, object dilation,
+                             object ceil_mode):
+    """Options as they were given, checked: those that were checked before need only be found."""
+    cdef bint plain = (type(kernel_size) is int and (stride is None or type(stride) is int) and type(padding) is int
+                       and type(dilation) is int and type(ceil_mode) is bool)
+    cdef tuple key = (axes, kernel_size, stride, padding, dilation, ceil_mode) if plain else None
+    cdef object found = known.get(key) if plain else None
+    if found is None:
+        checked = window_options(op.name, axes, kernel_size, stride, padding, dilation)
+        checked += (_check.boolean(op.name, "ceil_mode", ceil_mode),)
+        if not plain:
+            key = checked
+            found = known.get(key)
+        if found is None:
+            found = Options(*checked)
+            keep(known, key, found)
+    return found
+
+
+cdef Options adaptive_options(Op op, int axes, object output_size):
+    cdef tuple checked = output_extents(op.name, axes, output_size)
+    cdef object found = known.get(checked)
+    if found is None:
+        found = Options(None, None, None, None, False, checked)
+        keep(known, checked, found)
+    return found
+
+
+cdef tuple divisors_of(Windows rows, Windows columns, bint count_include_pad, object divisor_override):
     """The divisor of the mean over each window, (P, Q) float64, the same in float32, and its reciprocal in float32."""
     small = rows.size + columns.size + rows.count + columns.count <= KEPT and rows.count * columns.count <= KEPT_DIVISORS
     return (kept_divisors if small else make_divisors)(rows, columns, count_include_pad, divisor_override)
@@ -142,16 +211,3 @@ def make_divisors(Windows rows, Windows columns, count_include_pad, divisor_over
 
 
 kept_divisors = lru_cache(maxsize=32)(make_divisors)
-
-
-@kept
-def output_extents_of(size, kernel, stride, padding, dilation, ceil_mode):
-    """How many windows fit along each axis."""
-    return tuple([output_extent(*each, ceil_mode) for each in zip(size, kernel, stride, padding, dilation)])
-
-
-def output_extent(size, kernel, stride, padding, dilation, ceil_mode):
-    """How many windows fit; with `ceil_mode` also one that ends beyond the padding, if it starts before it."""
-    room = size + 2 * padding - dilation * (kernel - 1) - 1
-    count = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
-    return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count

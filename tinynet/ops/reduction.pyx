@@ -10,7 +10,7 @@ from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport scaled
 from tinynet.ops.checks cimport axis_of, check_float, quiet, shape_of
 from tinynet.ops.memory cimport new_array, new_like, outline, repeated
-from tinynet.ops.sums cimport quotients, totals
+from tinynet.ops.sums cimport extremes, quotients, totals
 from tinynet.ops.walk cimport assign
 
 import numpy as np
@@ -240,8 +240,10 @@ cdef class Extremum(Reduction):
         cdef ndarray x = inputs[0], y
         self.begin(x)
         check_not_empty(self.name, x, self.dims)
-        reduce = np.maximum.reduce if self.largest else np.minimum.reduce
-        y = owned(reduce(x, axis=self.dims, keepdims=self.keepdim), PyArray_TYPE(x))
+        y = extremes(x, self.dims, self.keepdim, self.largest)
+        if y is None:
+            reduce = np.maximum.reduce if self.largest else np.minimum.reduce
+            y = owned(reduce(x, axis=self.dims, keepdims=self.keepdim), PyArray_TYPE(x))
         if self.first:
             where = np.argmax if self.largest else np.argmin
             self.index = np.asarray(where(x, axis=self.dims[0] if self.dims else None, keepdims=self.keepdim))

@@ -1,12 +1,13 @@
-"""Sums over axes in double: the ground that reductions stand on.
+"""Sums over axes in double, and extrema: the ground that reductions stand on.
 
 In the order of memory, the axes of a dense array that are summed over and those that stay form runs; where they form at most
 (lead: summed, outer: stays, n: summed, inner: stays), the kernels of csrc/sums.inc.h sum over n, cut into ranges by the shape
-alone.  A slice of the channels of channels-last images is summed where it lies, any other view after it was copied.  NumPy does
-the rest, and all of float64.
+alone; those of csrc/extrema.inc.h take the largest or smallest element.  A slice of the channels of channels-last images is
+reduced where it lies; any other view is summed after it was copied.  NumPy does the rest, and all of float64.
 """
 
 from cython.parallel cimport prange
+from libc.stdint cimport INT32_MIN, int32_t
 from numpy cimport (
     NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ISBEHAVED_RO, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDES,
     PyArray_TYPE, import_array, ndarray, npy_intp,
@@ -76,52 +77,95 @@ cdef bint find_runs(ndarray x, const int* order, tuple dims, Runs* r):
     return True
 
 
-cdef void sum_piece(double* total, const float* x, const double* center, Py_ssize_t inner, Py_ssize_t ld, Py_ssize_t rows,
-                    Py_ssize_t first_column) noexcept nogil:
-    """A range of rows of one matrix (n, inner), from column `first_column` on at most COLUMNS of them."""
-    if inner == 1:
-        total[0] = K.sum_f32(x, rows, center)
+# What is computed of each row, or of each column of each matrix: sums in double of x or, with a center, of (x - center)^2, or the
+# largest x in float32 (the smallest, if sign is the sign bit).
+cdef struct Task:
+    bint extreme
+    int32_t sign
+    const double* center                 # (outer, inner), or NULL
+
+
+# How a reduction is cut into parts, by the shape alone: each is a range of rows of one matrix (n, inner), in one block of
+# columns.  `together` parts are a piece of work.
+cdef struct Parts:
+    Py_ssize_t ranges, rows, blocks, count, together, pieces
+
+
+cdef Parts parts_of(Runs r) noexcept:
+    cdef Parts p
+    p.ranges = max(min(r.n * r.inner // RANGE, r.n // 16, SLOTS), 1)
+    p.rows = (r.n + p.ranges - 1) // p.ranges
+    p.ranges = (r.n + p.rows - 1) // p.rows
+    p.blocks = (r.inner + COLUMNS - 1) // COLUMNS
+    p.count = r.lead * r.outer * p.ranges * p.blocks
+    p.together = max(PIECE // (p.rows * min(r.inner, COLUMNS)), 1)
+    p.pieces = (p.count + p.together - 1) // p.together
+    return p
+
+
+cdef void reduce_rows(void* y, const float* x, const Task* task, Runs r, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t matrix,
+                      Py_ssize_t at) noexcept nogil:
+    """y[at], ... = `rows` matrices of one row from number `matrix` on, of whose elements n begin at x."""
+    if task.extreme:
+        K.extreme_rows_f32(<float*>y + at, x, rows, n, r.step, task.sign)
     else:
-        K.sum_columns_f32(total + first_column, x + first_column, rows, min(inner - first_column, COLUMNS), ld,
-                          center + first_column if center != NULL else NULL)
+        K.sum_rows_f32(<double*>y + at, x, rows, n, r.step, task.center + matrix % r.outer if task.center != NULL else NULL)
 
 
-cdef void sum_parts(double* part, const float* x, const double* center, Runs r, Py_ssize_t ranges, Py_ssize_t rows,
-                    Py_ssize_t blocks, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Parts [first, last) of `run_totals`, each a range of rows of one matrix, in one block of columns."""
+cdef void reduce_columns(void* y, const float* x, const Task* task, Runs r, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t matrix,
+                         Py_ssize_t at) noexcept nogil:
+    """y[at], ... = the columns of a matrix from `first` on, at most COLUMNS of them, over `rows` rows that begin at x."""
+    cdef Py_ssize_t c = min(r.inner - first, COLUMNS), center = matrix % r.outer * r.inner + first
+    if task.extreme:
+        K.extreme_columns_f32(<float*>y + at + first, x + first, rows, c, r.ld, task.sign)
+    else:
+        K.sum_columns_f32(<double*>y + at + first, x + first, rows, c, r.ld,
+                          task.center + center if task.center != NULL else NULL)
+
+
+cdef void reduce_piece(void* y, const float* x, const Task* task, Runs r, Parts p, Py_ssize_t piece) noexcept nogil:
     cdef unsigned long mode = tn_enter()
-    cdef Py_ssize_t i, matrix, row
-    for i in range(first, last):
-        matrix, row = i // (ranges * blocks), i // blocks % ranges * rows
-        sum_piece(part + (i // blocks) * r.inner, x + matrix * r.step + row * r.ld,
-                  center + matrix % r.outer * r.inner if center != NULL else NULL, r.inner, r.ld, min(rows, r.n - row),
-                  i % blocks * COLUMNS)
+    cdef Py_ssize_t i = piece * p.together, last = min(i + p.together, p.count), n, matrix, row
+    while i < last:
+        matrix, row = i // (p.ranges * p.blocks), i // p.blocks % p.ranges * p.rows
+        n = 1
+        if r.inner > 1:
+            reduce_columns(y, x + matrix * r.step + row * r.ld, task, r, min(p.rows, r.n - row), i % p.blocks * COLUMNS, matrix,
+                           i // p.blocks * r.inner)
+        else:
+            if p.ranges == 1:
+                n = min(last - i, r.outer - matrix % r.outer)            # where the centers begin anew
+            reduce_rows(y, x + matrix * r.step + row, task, r, n, min(p.rows, r.n - row), matrix, i)
+        i += n
     tn_leave(mode)
+
+
+cdef ndarray reduced(const float* x, Runs r, Task task):
+    """(lead, outer, ranges, inner): the parts of a reduction of x (lead, outer, n, inner)."""
+    cdef Parts p = parts_of(r)
+    cdef npy_intp[4] shape
+    cdef Py_ssize_t i
+    shape[0], shape[1], shape[2], shape[3] = r.lead, r.outer, p.ranges, r.inner
+    cdef ndarray parts = new_array(4, shape, NPY_FLOAT if task.extreme else NPY_DOUBLE)
+    cdef void* y = PyArray_DATA(parts)
+    cdef int threads = team(8.0 * r.lead * r.outer * r.n * r.inner, p.pieces)
+    if threads == 1:
+        with nogil:
+            for i in range(p.pieces):
+                reduce_piece(y, x, &task, r, p, i)
+    else:
+        for i in prange(p.pieces, nogil=True, schedule="static", num_threads=threads):
+            reduce_piece(y, x, &task, r, p, i)
+    return parts
 
 
 cdef ndarray run_totals(const float* x, Runs r, const double* center):
     """(outer, inner) sums over lead and n of x (lead, outer, n, inner), or of (x - center)^2 with center (outer, inner)."""
-    cdef Py_ssize_t matrices = r.lead * r.outer
-    cdef Py_ssize_t ranges = max(min(r.n * r.inner // RANGE, r.n // 16, SLOTS), 1)      # of rows, by the shape alone
-    cdef Py_ssize_t rows = (r.n + ranges - 1) // ranges
-    ranges = (r.n + rows - 1) // rows
-    cdef Py_ssize_t blocks = (r.inner + COLUMNS - 1) // COLUMNS, parts_in_all = matrices * ranges * blocks, i
-    cdef Py_ssize_t together = max(PIECE // (rows * min(r.inner, COLUMNS)), 1)         # parts to a piece of work
-    cdef Py_ssize_t pieces = (parts_in_all + together - 1) // together
-    cdef npy_intp[3] shape
-    shape[0], shape[1], shape[2] = matrices, ranges, r.inner
-    cdef ndarray parts = new_array(3, shape, NPY_DOUBLE)
-    cdef double* part = <double*>PyArray_DATA(parts)
-    cdef int threads = team(8.0 * matrices * r.n * r.inner, pieces)
-    if threads == 1:
-        with nogil:
-            for i in range(pieces):
-                sum_parts(part, x, center, r, ranges, rows, blocks, i * together, min((i + 1) * together, parts_in_all))
-    else:
-        for i in prange(pieces, nogil=True, schedule="static", num_threads=threads):
-            sum_parts(part, x, center, r, ranges, rows, blocks, i * together, min((i + 1) * together, parts_in_all))
-    sums = parts if ranges == 1 else np.add.reduce(parts, axis=1)
-    return sums if r.lead == 1 else np.add.reduce(sums.reshape(r.lead, r.outer, r.inner), axis=0)
+    cdef Task task
+    task.extreme, task.sign, task.center = False, 0, center
+    cdef ndarray parts = reduced(x, r, task)
+    sums = parts[:, :, 0] if PyArray_DIMS(parts)[2] == 1 else np.add.reduce(parts, axis=2)
+    return sums[0] if r.lead == 1 else np.add.reduce(sums, axis=0)
 
 
 cdef double square_sum(ndarray x):
@@ -135,33 +179,62 @@ cdef double square_sum(ndarray x):
     return (<double*>PyArray_DATA(sums))[0]
 
 
-cdef ndarray quotients(ndarray x, tuple dims, bint keepdim, double n):
-    """Sums of x over dims by n, for float32 and axes that form runs, those that stay in their order: what `totals` does, with
-    less ado.  Else None."""
-    cdef Runs r
-    cdef npy_intp[64] shape
+cdef bint goes_by_runs(ndarray x, tuple dims, Runs* r):
+    """Whether x is float32 whose axes form runs, and those that stay have the same order in memory as in the shape."""
     cdef int order[64]
-    cdef int nd = 0, d, i, former = -1
+    cdef int i, former = -1
     if PyArray_TYPE(x) != NPY_FLOAT or not PyArray_ISBEHAVED_RO(x) or PyArray_SIZE(x) == 0:
-        return None
+        return False
     memory_order(x, order)
-    if not find_runs(x, order, dims, &r):
-        return None
+    if not find_runs(x, order, dims, r):
+        return False
     for i in range(PyArray_NDIM(x)):
         if PyArray_DIMS(x)[order[i]] > 1 and order[i] not in dims:
             if order[i] < former:
-                return None
+                return False
             former = order[i]
+    return True
+
+
+cdef ndarray new_result(ndarray x, tuple dims, bint keepdim):
+    """An uninitialised float32 array for a reduction of x over dims."""
+    cdef npy_intp[64] shape
+    cdef int nd = 0, d
     for d in range(PyArray_NDIM(x)):
         if d not in dims or keepdim:
             shape[nd] = 1 if d in dims else PyArray_DIMS(x)[d]
             nd += 1
+    return new_array(nd, shape, NPY_FLOAT)
+
+
+cdef ndarray quotients(ndarray x, tuple dims, bint keepdim, double n):
+    """Sums of x over dims by n where it `goes_by_runs`: what `totals` does, with less ado.  Else None."""
+    cdef Runs r
+    cdef Py_ssize_t i
+    if not goes_by_runs(x, dims, &r):
+        return None
     cdef ndarray sums = np.ascontiguousarray(run_totals(<const float*>PyArray_DATA(x), r, NULL))
-    cdef ndarray y = new_array(nd, shape, NPY_FLOAT)
+    cdef ndarray y = new_result(x, dims, keepdim)
     cdef const double* total = <const double*>PyArray_DATA(sums)
     cdef float* py = <float*>PyArray_DATA(y)
     for i in range(PyArray_SIZE(y)):
         py[i] = <float>(total[i] / n)
+    return y
+
+
+cdef ndarray extremes(ndarray x, tuple dims, bint keepdim, bint largest):
+    """The largest (or smallest) elements of x over dims where it `goes_by_runs`, NaN if there is one.  Else None."""
+    cdef Runs r
+    cdef Task task
+    if not goes_by_runs(x, dims, &r):
+        return None
+    task.extreme, task.sign, task.center = True, 0 if largest else INT32_MIN, NULL
+    cdef ndarray parts = reduced(<const float*>PyArray_DATA(x), r, task), y = new_result(x, dims, keepdim)
+    cdef Py_ssize_t ranges = PyArray_DIMS(parts)[2], matrix
+    cdef float* p = <float*>PyArray_DATA(parts)
+    for matrix in range(r.lead * r.outer if ranges > 1 else 0):          # into where its first range stands
+        K.extreme_columns_f32(p + matrix * r.inner, p + matrix * ranges * r.inner, ranges, r.inner, r.inner, task.sign)
+    K.extreme_columns_f32(<float*>PyArray_DATA(y), p, r.lead, r.outer * r.inner, r.outer * r.inner, task.sign)
     return y
 
 

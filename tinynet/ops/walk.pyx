@@ -196,13 +196,18 @@ cdef bint combine(combine_t f, ndarray y, ndarray a, ndarray b) noexcept:
 
 cdef void copy_piece(const Walk* w, Py_ssize_t i) noexcept nogil:
     """Runs in both arrays: `combine_piece` with one operand."""
-    cdef Py_ssize_t row = i // w.across * w.step, last = min(row + w.step, w.rows), first = i % w.across * PIECE, j
-    cdef size_t nbytes = min(w.n - first, PIECE) * ITEM
+    cdef Py_ssize_t row = i // w.across * w.step, last = min(row + w.step, w.rows), first = i % w.across * PIECE
+    cdef Py_ssize_t n = min(w.n - first, PIECE)
+    cdef float* y
+    cdef const float* x
     cdef Stretch s
     while row < last:
         s = stretch(w, row, last)
-        for j in range(s.count):
-            memcpy(w.data[0] + first + s.at[0] + j * w.steps[0][2], w.data[1] + first + s.at[1] + j * w.steps[1][2], nbytes)
+        y, x = w.data[0] + first + s.at[0], w.data[1] + first + s.at[1]
+        if s.count == 1:
+            memcpy(y, x, n * ITEM)
+        else:
+            K.copy_rows_f32(y, x, s.count, n, w.steps[0][2], w.steps[1][2])
         row += s.count
 
 

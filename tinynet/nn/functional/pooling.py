@@ -65,7 +65,7 @@ def max_pool1d(
     >>> tn.nn.functional.max_pool1d(tn.tensor([[1.0, 3.0, 2.0, 0.0]]), 2)
     tensor([[3., 2.]])
     """
-    if _check.boolean("max_pool1d", "return_indices", return_indices):
+    if return_indices is not False and _check.boolean("max_pool1d", "return_indices", return_indices):
         return max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
     return apply(MaxPool(1, kernel_size, stride, padding, dilation, ceil_mode), input)
 
@@ -175,7 +175,7 @@ def max_pool2d(
     >>> tn.nn.functional.max_pool2d(x, 2, stride=1)
     tensor([[[4., 5.]]])
     """
-    if _check.boolean("max_pool2d", "return_indices", return_indices):
+    if return_indices is not False and _check.boolean("max_pool2d", "return_indices", return_indices):
         return max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
     return apply(MaxPool(2, kernel_size, stride, padding, dilation, ceil_mode), input)
 
@@ -406,6 +406,6 @@ def adaptive_max_pool2d(
     >>> tn.nn.functional.adaptive_max_pool2d(x, (1, None))
     tensor([[[4., 6., 5.]]])
     """
-    if _check.boolean("adaptive_max_pool2d", "return_indices", return_indices):
+    if return_indices is not False and _check.boolean("adaptive_max_pool2d", "return_indices", return_indices):
         return _with_indices(AdaptiveMaxPool(2, output_size, True), input)
     return apply(AdaptiveMaxPool(2, output_size), input)
