@@ -83,11 +83,15 @@ cdef class Pool(Op):
     cdef ndarray begin(self, ndarray x):
         """The input as a map; sets the windows."""
         cdef npy_intp* shape
+        cdef tuple size
         self.ndim = PyArray_NDIM(x)
         x = as_map(self, x, self.axes)
         shape = PyArray_DIMS(x)
-        self.rows, self.columns = self.options.windows(
-            self, (shape[2], shape[3]) if self.axes == 2 else (shape[3],), <double>shape[0] * shape[1])
+        if self.axes == 2:
+            size = (shape[2], shape[3])
+        else:
+            size = (shape[3],)
+        self.rows, self.columns = self.options.windows(self, size, <double>shape[0] * shape[1])
         return x
 
 
