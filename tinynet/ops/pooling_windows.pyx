@@ -188,11 +188,16 @@ cdef Options regular_options(Op op, int axes, object kernel_size, object stride,
 
 
 cdef Options adaptive_options(Op op, int axes, object output_size):
-    cdef tuple checked = output_extents(op.name, axes, output_size)
-    cdef object found = known.get(checked)
+    cdef tuple key = ("adaptive", axes, output_size) if type(output_size) is int else None
+    cdef object found = known.get(key) if key is not None else None
     if found is None:
-        found = Options(None, None, None, None, False, checked)
-        keep(known, checked, found)
+        checked = output_extents(op.name, axes, output_size)
+        found = known.get(checked)
+        if found is None:
+            found = Options(None, None, None, None, False, checked)
+            keep(known, checked, found)
+        if key is not None:
+            keep(known, key, found)
     return found
 
 

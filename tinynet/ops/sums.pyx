@@ -8,6 +8,7 @@ reduced where it lies; any other view is summed after it was copied.  NumPy does
 
 from cython.parallel cimport prange
 from libc.stdint cimport INT32_MIN, int32_t
+from libc.string cimport memmove
 from numpy cimport (
     NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ISBEHAVED_RO, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDES,
     PyArray_TYPE, import_array, ndarray, npy_intp,
@@ -159,23 +160,37 @@ cdef ndarray reduced(const float* x, Runs r, Task task):
     return parts
 
 
+cdef void merge(double* p, Py_ssize_t count, Py_ssize_t parts, Py_ssize_t n) noexcept nogil:
+    """p (count, parts, n) becomes (count, n): sums of the parts in their order."""
+    cdef Py_ssize_t c, i, j
+    if parts == 1:
+        return
+    for c in range(count):
+        memmove(p + c * n, p + c * parts * n, n * sizeof(double))
+        for i in range(1, parts):
+            for j in range(n):
+                p[c * n + j] += p[(c * parts + i) * n + j]
+
+
 cdef ndarray run_totals(const float* x, Runs r, const double* center):
-    """(outer, inner) sums over lead and n of x (lead, outer, n, inner), or of (x - center)^2 with center (outer, inner)."""
+    """Sums over lead and n of x (lead, outer, n, inner), or of (x - center)^2 with center (outer, inner): an array that begins
+    with them, (outer, inner) numbers."""
     cdef Task task
     task.extreme, task.sign, task.center = False, 0, center
     cdef ndarray parts = reduced(x, r, task)
-    sums = parts[:, :, 0] if PyArray_DIMS(parts)[2] == 1 else np.add.reduce(parts, axis=2)
-    return sums[0] if r.lead == 1 else np.add.reduce(sums, axis=0)
+    cdef double* p = <double*>PyArray_DATA(parts)
+    merge(p, r.lead * r.outer, PyArray_DIMS(parts)[2], r.inner)
+    merge(p, 1, r.lead, r.outer * r.inner)
+    return parts
 
 
 cdef double square_sum(ndarray x):
     """The sum of x^2 of a float32 array."""
     cdef Runs r
     cdef double zero = 0.0
-    cdef ndarray sums
     x = dense(x)
     r.lead, r.outer, r.n, r.inner, r.ld, r.step = 1, 1, PyArray_SIZE(x), 1, 1, PyArray_SIZE(x)
-    sums = np.ascontiguousarray(run_totals(<const float*>PyArray_DATA(x), r, &zero))
+    cdef ndarray sums = run_totals(<const float*>PyArray_DATA(x), r, &zero)
     return (<double*>PyArray_DATA(sums))[0]
 
 
@@ -213,7 +228,7 @@ cdef ndarray quotients(ndarray x, tuple dims, bint keepdim, double n):
     cdef Py_ssize_t i
     if not goes_by_runs(x, dims, &r):
         return None
-    cdef ndarray sums = np.ascontiguousarray(run_totals(<const float*>PyArray_DATA(x), r, NULL))
+    cdef ndarray sums = run_totals(<const float*>PyArray_DATA(x), r, NULL)
     cdef ndarray y = new_result(x, dims, keepdim)
     cdef const double* total = <const double*>PyArray_DATA(sums)
     cdef float* py = <float*>PyArray_DATA(y)
@@ -257,7 +272,7 @@ cdef ndarray totals(ndarray x, tuple dims, ndarray center):
         if c is not None:
             c = np.ascontiguousarray(np.asarray(center, np.float64).transpose(order))
         y = run_totals(<const float*>PyArray_DATA(x), r, <const double*>PyArray_DATA(c) if c is not None else NULL)
-        y = y.reshape([1 if d in dims else PyArray_DIMS(x)[<int>d] for d in order])
+        y = y.reshape(-1)[:r.outer * r.inner].reshape([1 if d in dims else PyArray_DIMS(x)[<int>d] for d in order])
         return y.transpose([order.index(d) for d in range(len(order))])
     if center is None:
         return np.asarray(np.add.reduce(x, axis=dims, dtype=np.float64, keepdims=True))
