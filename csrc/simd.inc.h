@@ -97,6 +97,17 @@ INLINE vf limited(vf x, float low, float high) {
 #endif
 }
 
+/* The larger of a and b; b where one of them is NaN. */
+INLINE vf larger(vf a, vf b) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return choose(a > b, a, b);
+#endif
+}
+
 /* p 2^n for a whole number n of at most 252 either way. */
 INLINE vf scaled(vf p, vf n) {
 #if defined(__AVX512F__)

@@ -28,25 +28,69 @@ INLINE vh term(const float *x, vh center, int squares) {
     return d * d;
 }
 
-INLINE double total_of(const float *x, ptrdiff_t n, double center, int squares) {
+#if VL == 16
+#define LOW_DOUBLES 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_DOUBLES 4, 12, 5, 13, 6, 14, 7, 15
+#elif VL == 8
+#define LOW_DOUBLES 0, 4, 1, 5
+#define HIGH_DOUBLES 2, 6, 3, 7
+#else
+#define LOW_DOUBLES 0, 2
+#define HIGH_DOUBLES 1, 3
+#endif
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE_DOUBLES(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+typedef int64_t places __attribute__((vector_size(8 * HALF)));
+#define SHUFFLE_DOUBLES(a, b, ...) __builtin_shuffle(a, b, (places){__VA_ARGS__})
+#endif
+
+/* The sums over the lanes of HALF vectors: they are transposed as in transpose.inc.h, and added. */
+INLINE vh lanes_sums(vh v[HALF]) {
+    for (int round = 1; round < HALF; round *= 2) {
+        vh t[HALF];
+        for (int i = 0; i < HALF / 2; i++) {
+            t[2 * i] = SHUFFLE_DOUBLES(v[i], v[i + HALF / 2], LOW_DOUBLES);
+            t[2 * i + 1] = SHUFFLE_DOUBLES(v[i], v[i + HALF / 2], HIGH_DOUBLES);
+        }
+        for (int i = 0; i < HALF; i++) v[i] = t[i];
+    }
+    for (int i = 1; i < HALF; i++) v[0] += v[i];
+    return v[0];
+}
+
+/* Of a row, in HALF lanes. */
+INLINE vh sum_row(const float *x, ptrdiff_t n, double center, int squares) {
     vh s[SUMS] = {{0}}, o = center - (vh){0};
     ptrdiff_t i = 0;
     for (; i + SUMS * HALF <= n; i += SUMS * HALF)
         for (int v = 0; v < SUMS; v++) s[v] += term(x + i + v * HALF, o, squares);
-    for (; i + HALF <= n; i += HALF) s[0] += term(x + i, o, squares);
-    for (int v = 1; v < SUMS; v++) s[0] += s[v];
-    double total = 0.0;
-    for (int v = 0; v < HALF; v++) total += s[0][v];
-    for (; i < n; i++) total += squares ? (x[i] - center) * (x[i] - center) : x[i];
-    return total;
+    vh sum = i > 0 ? ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])) : (vh){0};
+    for (; i + HALF <= n; i += HALF) sum += term(x + i, o, squares);
+    if (i < n) {
+        double rest = 0.0;
+        for (; i < n; i++) rest += squares ? (x[i] - center) * (x[i] - center) : x[i];
+        sum[0] += rest;
+    }
+    return sum;
+}
+
+INLINE void sum_rows(double *total, const float *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const double *center,
+                     int squares) {
+    for (ptrdiff_t i = 0; i < rows; i += HALF) {
+        const ptrdiff_t count = rows - i < HALF ? rows - i : HALF;
+        vh s[HALF] = {{0}};
+        for (ptrdiff_t r = 0; r < count; r++)
+            s[r] = sum_row(x + (i + r) * ld, n, squares ? center[i + r] : 0.0, squares);
+        s[0] = lanes_sums(s);
+        memcpy(total + i, s, (size_t)count * sizeof *total);
+    }
 }
 
 static void sum_rows_f32(double *total, const float *x, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld,
                          const double *center) {
-    if (center)
-        for (ptrdiff_t i = 0; i < rows; i++) total[i] = total_of(x + i * ld, n, center[i], 1);
-    else
-        for (ptrdiff_t i = 0; i < rows; i++) total[i] = total_of(x + i * ld, n, 0.0, 0);
+    if (center) sum_rows(total, x, rows, n, ld, center, 1);
+    else sum_rows(total, x, rows, n, ld, NULL, 0);
 }
 
 INLINE void totals_of(double *total, const float *x, ptrdiff_t rows, ptrdiff_t c, ptrdiff_t ld, const double *center,
