@@ -26,6 +26,7 @@ from tinynet.creation import ones, zeros
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.nn import functional as F
 from tinynet.nn import init
+from tinynet.nn.functional.normalization import counted_batch_norm
 from tinynet.nn.module import Module
 from tinynet.nn.parameter import Parameter
 from tinynet.ops.layer_norm import normalized_sizes
@@ -111,28 +112,17 @@ class _BatchNorm(Module):
         if len(shape) not in self._layouts or shape[1] != self.num_features:
             expected = " or ".join(each.format(C=self.num_features) for each in self._layouts.values())
             raise ShapeError(f"{type(self).__name__}: input must have shape {expected}; got {shape}")
-        if not self.training or self.frozen:
-            # Without running statistics, evaluation uses the batch's, too.
-            return F.batch_norm(
-                input,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                self.running_mean is None,
-                0.0,
-                self.eps,
-            )
-        if not self.track_running_stats or self.num_batches_tracked is None:
-            return F.batch_norm(input, None, None, self.weight, self.bias, True, 0.0, self.eps)
-        count = self.num_batches_tracked.numpy()
-        seen = int(count) + 1
-        momentum = 1.0 / seen if self.momentum is None else self.momentum  # None: a cumulative average
-        output = F.batch_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, True, momentum, self.eps
-        )
-        count[()] = seen  # only now: a forward that raised has counted nothing
-        return output
+        mean, var, count, momentum = self.running_mean, self.running_var, self.num_batches_tracked, 0.0
+        batch = self.training and not self.frozen
+        if not batch:
+            batch, count = mean is None, None  # without running statistics, evaluation uses the batch's, too
+        elif not self.track_running_stats or count is None:
+            mean = var = count = None
+        elif self.momentum is None:
+            momentum = 1.0 / (int(count.item()) + 1)  # a cumulative average
+        else:
+            momentum = self.momentum
+        return counted_batch_norm(input, mean, var, self.weight, self.bias, batch, momentum, self.eps, count)
 
     def extra_repr(self) -> str:
         return (

@@ -17,4 +17,5 @@ class BatchNorm(Op):
         training: bool,
         momentum: float,
         eps: float,
+        count: NDArray[Any] | None = None,
     ) -> None: ...

@@ -28,9 +28,10 @@ the last backward gx is written over x if nobody else holds that.
 
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, NAN, sqrt
+from libc.stdint cimport int64_t
 from numpy cimport (
-    NPY_DOUBLE, NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ISCARRAY, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_STRIDES,
-    PyArray_TYPE, import_array, ndarray, npy_intp,
+    NPY_DOUBLE, NPY_FLOAT, NPY_INT64, PyArray_DATA, PyArray_DIMS, PyArray_ISCARRAY, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE,
+    PyArray_STRIDES, PyArray_TYPE, import_array, ndarray, npy_intp,
 )
 
 from tinynet._graph cimport Deferred, Op
@@ -187,7 +188,8 @@ cdef class BatchNorm(Op):
     """y = gamma (x - mu) rstd + beta per channel of x (N, C), (N, C, L) or (N, C, H, W); gamma, beta (C,) or None.
 
     In training mu and var are the batch's, and the running buffers (arrays, or None) move by
-    running = (1 - momentum) running + momentum batch, with the unbiased variance m/(m-1) var.  Otherwise they are the buffers'.
+    running = (1 - momentum) running + momentum batch, with the unbiased variance m/(m-1) var, and `count` grows by one.
+    Otherwise they are the buffers'.
     Saves x where a gradient needs it (with constant statistics that of gamma alone), and the coefficient vectors; for float64
     gamma, too.  For the gradients see the top of this file.
     """
@@ -197,6 +199,7 @@ cdef class BatchNorm(Op):
 
     cdef ndarray running_mean
     cdef ndarray running_var
+    cdef ndarray count                   # int64, (): of the batches that have moved them; or None
     cdef bint batch                      # normalise with the batch's own statistics
     cdef double momentum
     cdef double eps
@@ -204,8 +207,8 @@ cdef class BatchNorm(Op):
     cdef ndarray mean_rstd               # (2, C) float64
     cdef ndarray like                    # an outline of y
 
-    def __init__(self, running_mean, running_var, training, momentum, eps):
-        self.running_mean, self.running_var, self.batch = running_mean, running_var, training
+    def __init__(self, running_mean, running_var, training, momentum, eps, count=None):
+        self.running_mean, self.running_var, self.batch, self.count = running_mean, running_var, training, count
         self.momentum, self.eps = momentum, eps
 
     @property
@@ -224,6 +227,10 @@ cdef class BatchNorm(Op):
         if self.batch:
             check_writable("running_mean", self.running_mean)
             check_writable("running_var", self.running_var)
+        if self.count is not None and (PyArray_TYPE(self.count) != NPY_INT64 or not PyArray_ISCARRAY(self.count)
+                                       or PyArray_SIZE(self.count) != 1):
+            raise ArgumentError("batch_norm: num_batches_tracked must be one writable int64; "
+                                f"got {(<object>self.count).dtype} of shape {shape_of(self.count)}")
         if (self.running_mean is None) != (self.running_var is None):
             raise ArgumentError("batch_norm: running_mean and running_var must be given together; one of them is None")
         if not 0.0 <= self.momentum <= 1.0:
@@ -309,6 +316,10 @@ cdef class BatchNorm(Op):
                 (<double*>rv)[j] = keep * (<double*>rv)[j] + unbiased * var[j]
         touch(self.running_mean)
         touch(self.running_var)
+        if self.count is not None:
+            before_write(self.count)
+            (<int64_t*>PyArray_DATA(self.count))[0] += 1
+            touch(self.count)
         return 0
 
     cdef int invert_root(self) except -1:

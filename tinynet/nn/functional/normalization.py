@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet._tensor import Tensor, apply
+from tinynet._tensor import Tensor, apply, arrays_of
 from tinynet.errors import ArgumentError, DTypeError, GraphError
 from tinynet.ops.group_norm import GroupNorm
 from tinynet.ops.layer_norm import LayerNorm
@@ -51,10 +51,36 @@ def batch_norm(
     ShapeError
         If shapes do not fit, or there is one value per channel in training.
     """
-    mean, var = _statistics("running_mean", running_mean), _statistics("running_var", running_var)
+    return counted_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps, None)
+
+
+def counted_batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    count: Tensor | None,
+) -> Tensor:
+    """`batch_norm` for layers: `count`, int64, grows by one when the running statistics move."""
     if type(momentum) is not float and not isinstance(momentum, Real):
         raise ArgumentError(f"batch_norm: momentum must be a number in [0, 1]; got {momentum!r}")
-    return apply(BatchNorm(mean, var, training, momentum, eps), input, weight, bias)
+    mean = var = counter = None
+    if (
+        isinstance(running_mean, Tensor)
+        and isinstance(running_var, Tensor)
+        and not (running_mean.requires_grad or running_var.requires_grad)
+    ):
+        if count is None:
+            mean, var = arrays_of((running_mean, running_var))
+        else:
+            mean, var, counter = arrays_of((running_mean, running_var, count))
+    else:
+        mean, var = _statistics("running_mean", running_mean), _statistics("running_var", running_var)
+    return apply(BatchNorm(mean, var, training, momentum, eps, counter), input, weight, bias)
 
 
 def _statistics(name: str, buffer: Tensor | None) -> np.ndarray[Any, Any] | None:

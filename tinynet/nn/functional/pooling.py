@@ -406,6 +406,8 @@ def adaptive_max_pool2d(
     >>> tn.nn.functional.adaptive_max_pool2d(x, (1, None))
     tensor([[[4., 6., 5.]]])
     """
-    if return_indices is not False and _check.boolean("adaptive_max_pool2d", "return_indices", return_indices):
+    if return_indices is not False and _check.boolean(
+        "adaptive_max_pool2d", "return_indices", return_indices
+    ):
         return _with_indices(AdaptiveMaxPool(2, output_size, True), input)
     return apply(AdaptiveMaxPool(2, output_size), input)
