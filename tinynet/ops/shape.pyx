@@ -4,7 +4,11 @@ Reshape, permute, broadcast and split give views where strides allow; a view liv
 its version counter.  Reshaping means C (N, C, H, W) order whatever the strides are.
 """
 
-from numpy cimport PyArray_NDIM, PyArray_DIMS, PyArray_ISCARRAY_RO, PyArray_SIZE, PyArray_TYPE, import_array, ndarray, npy_intp
+from libc.string cimport memcpy
+from numpy cimport (
+    PyArray_DATA, PyArray_DIMS, PyArray_ISCARRAY, PyArray_ISCARRAY_RO, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE,
+    import_array, ndarray, npy_intp,
+)
 
 from tinynet._graph cimport Op
 from tinynet.ops.arithmetic cimport unbroadcast
@@ -151,45 +155,46 @@ cdef class Cat(Op):
         self.dim, self.takes_pending = dim, True
 
     cdef object forward(self, tuple inputs, ndarray out):
-        cdef ndarray first, x
+        cdef ndarray first = None, x
         cdef int i
-        cdef tuple given = inputs
+        cdef list forms = [form_of(each) for each in inputs], parts = []
         if not inputs:
             raise ArgumentError("cat: tensors must hold at least one tensor; got none")
-        inputs = tuple([form_of(each) for each in given])
-        self.empty = [adds_nothing(x) for x in inputs]
-        first = inputs[0]
-        for x in inputs:
+        for x in forms:
             if not adds_nothing(x):
                 first = x
                 break
+        if first is None:
+            first = forms[0]
         cdef int nd = PyArray_NDIM(first)
         if nd == 0:
             raise ShapeError("cat: tensors must have at least one axis; got a scalar")
         self.axis = axis_of("cat", self.dim, nd)
-        self.ends = [0]
-        cdef list parts = []
-        for i in range(len(inputs)):
-            x = inputs[i]
+        self.ends, self.empty = [0], []
+        cdef Py_ssize_t end = 0
+        for i in range(len(forms)):
+            x = forms[i]
             if PyArray_TYPE(x) != PyArray_TYPE(first):
-                check_same_dtype("cat", "tensors[0]", inputs[0], f"tensors[{i}]", x)
-            if adds_nothing(x):
-                self.ends.append(self.ends[-1])
-                continue
-            if not fit_along(x, first, self.axis):
-                raise ShapeError(f"cat: tensors must have equal shapes but for dim {self.axis}; "
-                                 f"got {shape_of(first)} and {shape_of(x)} (tensors[{i}])")
-            parts.append(x)
-            self.ends.append(self.ends[-1] + PyArray_DIMS(x)[self.axis])
+                check_same_dtype("cat", "tensors[0]", forms[0], f"tensors[{i}]", x)
+            self.empty.append(adds_nothing(x))
+            if not adds_nothing(x):
+                if not fit_along(x, first, self.axis):
+                    raise ShapeError(f"cat: tensors must have equal shapes but for dim {self.axis}; "
+                                     f"got {shape_of(first)} and {shape_of(x)} (tensors[{i}])")
+                parts.append(x)
+                end += PyArray_DIMS(x)[self.axis]
+            self.ends.append(end)
         cdef ndarray y = out
         if y is None:
             shape = list(shape_of(first))
             shape[self.axis] = self.ends[-1]
             y = self.room(first, parts, shape)
         if nd == 4:
-            self.copy_images(y, given)
+            self.copy_images(y, inputs)
         elif parts:
-            np.concatenate([array_of(given[i]) for i in range(len(given)) if not self.empty[i]], self.axis, y)
+            parts = [array_of(inputs[i]) for i in range(len(inputs)) if not self.empty[i]]
+            if not join(y, parts, self.axis):
+                np.concatenate(parts, self.axis, y)
         return y
 
     cdef ndarray room(self, ndarray first, list parts, list shape):
@@ -221,6 +226,32 @@ cdef class Cat(Op):
             else:
                 gradients.append(gy[tuple(cut)] if needs[i] else None)
         return tuple(gradients)
+
+
+cdef bint join(ndarray y, list parts, int axis):
+    """y = the parts, one after the other along the axis, if all lie in C order: otherwise False, and nothing done."""
+    cdef ndarray x
+    cdef Py_ssize_t outer = 1, inner = PyArray_ITEMSIZE(y), i, run, step
+    cdef char* to = <char*>PyArray_DATA(y)
+    cdef const char* source
+    for x in parts:
+        if not PyArray_ISCARRAY_RO(x):
+            return False
+    if not PyArray_ISCARRAY(y):
+        return False
+    for i in range(PyArray_NDIM(y)):
+        if i < axis:
+            outer *= PyArray_DIMS(y)[i]
+        elif i > axis:
+            inner *= PyArray_DIMS(y)[i]
+    step = inner * PyArray_DIMS(y)[axis]
+    for x in parts:
+        run, source = inner * PyArray_DIMS(x)[axis], <const char*>PyArray_DATA(x)
+        with nogil:
+            for i in range(outer):
+                memcpy(to + i * step, source + i * run, run)
+        to += run
+    return True
 
 
 cdef ndarray form_of(object x):
