@@ -15,7 +15,9 @@ from numpy cimport (
 from tinynet._grad_mode cimport is_grad_enabled
 from tinynet._graph cimport Leaf, Node, Op, record, watch_of
 from tinynet.ops.checks cimport quiet
-from tinynet.ops.memory cimport Block, apart, block_of, is_view, new_array, new_like_as, outline, own_copy, touch, wrap_external
+from tinynet.ops.memory cimport (
+    Block, apart, block_of, is_view, lent, new_array, new_like_as, outline, own_copy, touch, wrap_external,
+)
 from tinynet.ops.pending cimport Pending, before_write, computed, expose
 
 import numpy as np
@@ -393,7 +395,7 @@ cdef class Variable:
             raise GraphError("numpy: the tensor requires a gradient, which would be lost; use .detach().numpy()")
         cdef ndarray a = values(self)
         expose(a)
-        return (<object>a).view()
+        return lent(a)
 
     def __array__(self, dtype=None, copy=None):
         a = self.numpy()
@@ -408,7 +410,7 @@ cdef class Variable:
         if self.node is not None:
             raise GraphError("__dlpack__: the tensor requires a gradient, which would be lost; use .detach()")
         expose(values(self))
-        return (<object>values(self)).__dlpack__(**options)
+        return (<object>lent(values(self))).__dlpack__(**options)
 
     def __dlpack_device__(self):
         return (<object>values(self)).__dlpack_device__()

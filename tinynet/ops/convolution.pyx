@@ -19,7 +19,7 @@ from numpy cimport (
 )
 
 from tinynet._graph cimport Op
-from tinynet.ops.checks cimport check_float, check_same_dtype, shape_of
+from tinynet.ops.checks cimport check_float, check_same_dtype, extents, shape_of
 from tinynet.ops.correlation cimport product_data, product_forward, product_weights
 from tinynet.ops.correlation_double cimport data_f64, forward_f64, weights_f64
 from tinynet.ops.depthwise cimport depthwise_data, depthwise_forward, depthwise_weights, takes_depthwise
@@ -95,7 +95,8 @@ cdef class Windows(Op):
     """What both convolutions share.  Images (N, C, H, W) and outputs (N, K, rows, columns) are those of the convolution: its
     input and output, and the transposed one's output and input.
 
-    Saves the input if gw is wanted, w if gx is.
+    Saves the input if gw is wanted, w if gx is.  If no gradient is, the kernel's block may keep it as the products read it
+    (ops/prepared.pyx).
     """
 
     arguments = ("input", "weight", "bias")
@@ -108,10 +109,11 @@ cdef class Windows(Op):
     cdef Py_ssize_t groups
     cdef Shape shape
     cdef bint single, has_bias           # single: a batch of one without its axis
+    cdef bint keeping                    # no gradient is wanted: the kernel stays as it is, probably
 
     cdef int options(self, object stride, object dilation, object groups) except -1:
-        self.stride = _check.extents(self.name, "stride", stride, self.axes, 1)
-        self.dilation = _check.extents(self.name, "dilation", dilation, self.axes, 1)
+        self.stride = extents(self.name, "stride", stride, self.axes, 1)
+        self.dilation = extents(self.name, "dilation", dilation, self.axes, 1)
         self.groups = _check.integer(self.name, "groups", groups, 1)
         return 0
 
@@ -127,6 +129,7 @@ cdef class Windows(Op):
         self.measure(PyArray_DIMS(x)[2], PyArray_DIMS(x)[3])
         if PyArray_TYPE(x) == NPY_FLOAT:
             x = nhwc(x, &m)
+        self.keeping = True not in self.needs
         y = self.spread(x, w, b, None) if self.transposed else self.gathered(x, w, b, None)
         self.has_bias = b is not None
         self.save((x if self.needs[1] else None, w if self.needs[0] else None))
@@ -214,9 +217,9 @@ cdef class Windows(Op):
         if depthwise:
             depthwise_forward(z, &my, &mx, w, b)
         elif takes_winograd(z, FORWARD):
-            winograd_forward(z, &my, &mx, w, b, add)
+            winograd_forward(z, &my, &mx, w, b, add, self.keeping)
         else:
-            product_forward(z, &my, &mx, w, b, add)
+            product_forward(z, &my, &mx, w, b, add, self.keeping)
         return y
 
     cdef ndarray spread(self, ndarray y, ndarray w, ndarray b, ndarray into):
@@ -236,7 +239,7 @@ cdef class Windows(Op):
         if depthwise:
             depthwise_data(z, &mx, &my, w, b)
         elif takes_winograd(z, DATA):
-            winograd_data(z, &mx, &my, w, b, add)
+            winograd_data(z, &mx, &my, w, b, add, self.keeping)
         elif takes_spreading(z):
             spread_data(z, &mx, &my, w, b, add)
         else:
@@ -277,7 +280,7 @@ cdef class Convolution(Windows):
             if padding == "same" and self.stride != (1,) * axes:
                 raise ArgumentError(f"{self.name}: stride must be 1 for padding='same'; got {stride!r}")
         else:
-            self.padding = _check.extents(self.name, "padding", padding, axes, 0)
+            self.padding = extents(self.name, "padding", padding, axes, 0)
 
     @property
     def name(self):
@@ -313,8 +316,8 @@ cdef class TransposedConvolution(Windows):
     def __init__(self, int axes, stride, padding, output_padding, groups, dilation):
         self.axes, self.transposed = axes, True
         self.options(stride, dilation, groups)
-        self.padding = _check.extents(self.name, "padding", padding, axes, 0)
-        self.output_padding = _check.extents(self.name, "output_padding", output_padding, axes, 0)
+        self.padding = extents(self.name, "padding", padding, axes, 0)
+        self.output_padding = extents(self.name, "output_padding", output_padding, axes, 0)
         for extra, step, gap in zip(self.output_padding, self.stride, self.dilation):
             if extra >= max(step, gap):
                 raise ArgumentError(f"{self.name}: output_padding must be smaller than stride or dilation, {stride!r} and "

@@ -23,6 +23,7 @@ from tinynet.ops.kernels cimport K, tn_window
 from tinynet.ops.layout cimport Map
 from tinynet.ops.linear cimport batch_of
 from tinynet.ops.memory cimport contiguous, new_array
+from tinynet.ops.prepared cimport PANELS, Prepared, keep, prepared
 from tinynet.ops.threads cimport APART, SLOTS, team, tn_enter, tn_leave
 from tinynet.ops.windows cimport Pass, Shape, data_pass, forward_pass, up
 
@@ -31,12 +32,13 @@ import_array()
 cdef enum:
     TILE = 240                           # outputs at a time at most, a multiple of every height of a tile of csrc
     GATHERED = 48                        # ... where they are gathered (of 24, 48, 240: `benchmarks convolution`, stride 2)
-    STEP = 12                            # ... and at least, and what it is a multiple of
+    STEP = 4                             # ... are a multiple of it: 64 outputs are 32 for each of two threads, not 36 and 28
     PART = 256                           # numbers of an output's row gathered at a time
     PART_DIRECT = 1024                   # ... or read where they lie
     BLOCK = 256                          # outputs of one product in `weights`
     NEAR = 64                            # ... where nothing is gathered: FAR of csrc/gemm.inc.h, and why
     RANGE = 512                          # outputs of a range of `weights` at least
+    MOVED = 32                           # multiply-adds in the time of a number packed, which waits for memory
     MOST = 1 << 22                       # numbers in all partial sums of `weights`, if there is more than one
 
 # The weights of a pass: number (depth k, feature n) of tap t and group g is data[t * tap + g * group + k * depth + n * feature].
@@ -123,34 +125,50 @@ cdef void tile_piece(float* y, const float* x, const float* packed, const float*
     tn_leave(mode)
 
 
-cdef int correlate(float* y, const float* x, const float* bias, Tiles* t) except -1:
-    """One pass, of which `over`, `w`, `features`, `groups` and `accumulate` are given."""
+cdef ndarray packed_panels(Tiles* t):
+    """The panels of all groups for a pass of which `over`, `w`, `features` and `groups` are given."""
+    t.depth = t.over.window.taps_h * t.over.window.taps_w * t.over.window.c
+    t.panels = (t.features + K.panel - 1) // K.panel
+    cdef npy_intp size = t.groups * t.panels * t.depth * K.panel
+    cdef ndarray panels = new_array(1, &size, NPY_FLOAT)
+    cdef float* packed = <float*>PyArray_DATA(panels)
+    cdef Py_ssize_t pieces = t.groups * t.panels, first = 0, last, i
+    cdef int threads = team(size, pieces)
+    cdef Py_ssize_t batch = batch_of(MOVED * size / pieces, threads)
+    while first < pieces:
+        last = min(first + batch, pieces)
+        if threads == 1:
+            with nogil:
+                for i in range(first, last):
+                    pack_piece(packed, t, i)
+        else:
+            for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
+                pack_piece(packed, t, i)
+        PyErr_CheckSignals()
+        first = last
+    return panels
+
+
+cdef int correlate(float* y, const float* x, const float* bias, Tiles* t, ndarray panels) except -1:
+    """One pass, of which `over`, `features`, `groups` and `accumulate` are given, with the packed weights."""
     cdef Py_ssize_t pieces, i, first = 0, last, batch, parts
     cdef npy_intp own, size
     cdef int threads
-    if t.over.outputs == 0:
-        return 0
+    cdef double work
+    cdef const float* packed = <const float*>PyArray_DATA(panels)
     t.depth = t.over.window.taps_h * t.over.window.taps_w * t.over.window.c
     t.panels = (t.features + K.panel - 1) // K.panel
     t.direct = is_direct(&t.over)
     t.dense = t.over.every_h == 1 and t.over.every_w == 1
-    t.tile = min(max(up(t.over.outputs // SLOTS, STEP), STEP), TILE if t.direct else GATHERED)
+    work = <double>t.over.outputs * t.features * t.depth * t.groups
+    threads = team(work, t.over.outputs * t.groups)
+    parts = TILE if t.direct else GATHERED
+    parts = up((t.over.outputs + parts - 1) // parts, threads)              # as many for each thread
+    t.tile = up((t.over.outputs + parts - 1) // parts, STEP)
     parts = PART_DIRECT if t.direct else PART
     parts = max((t.depth + parts - 1) // parts, 1)
     t.part = up((t.depth + parts - 1) // parts, 16)                         # parts of one size
-    size = t.groups * t.panels * t.depth * K.panel
-    cdef ndarray panel_array = new_array(1, &size, NPY_FLOAT)
-    cdef float* packed = <float*>PyArray_DATA(panel_array)
-    threads = team(size, t.groups * t.panels)
-    if threads == 1:
-        with nogil:
-            for i in range(t.groups * t.panels):
-                pack_piece(packed, t, i)
-    else:
-        for i in prange(t.groups * t.panels, nogil=True, schedule="static", num_threads=threads):
-            pack_piece(packed, t, i)
     pieces = (t.over.outputs + t.tile - 1) // t.tile * t.groups
-    threads = team(<double>t.over.outputs * t.features * t.depth * t.groups, pieces)
     own = 0 if t.direct else up(t.tile * t.part, 16) + APART
     size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
@@ -170,14 +188,28 @@ cdef int correlate(float* y, const float* x, const float* bias, Tiles* t) except
     return 0
 
 
-cdef int product_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint accumulate) except -1:
-    """y = the convolution of x with w (K, C / groups, R, S), plus b (K) in C order or None; or added to y, without b."""
+cdef int product_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint accumulate, bint keeping) except -1:
+    """y = the convolution of x with w (K, C / groups, R, S), plus b (K) in C order or None; or added to y, without b.
+
+    The block of w keeps the packed weights if asked to.
+    """
     cdef Tiles t
     cdef Py_ssize_t c = z.c // z.groups, k = z.k // z.groups
-    w = by_taps(w)                                                          # (R, S, K, C / groups)
+    cdef Prepared p
+    cdef ndarray panels, taps
     t.over, t.features, t.groups, t.accumulate = forward_pass(z, y, x), k, z.groups, accumulate
-    t.w.data, t.w.tap, t.w.group, t.w.depth, t.w.feature = <const float*>PyArray_DATA(w), z.k * c, k * c, 1, c
-    return correlate(<float*>y.data, <const float*>x.data, <const float*>PyArray_DATA(b) if b is not None else NULL, &t)
+    if t.over.outputs == 0:
+        return 0
+    p = prepared(w, PANELS, z.groups, keeping)
+    if p is not None and p.array is not None:
+        panels = p.array
+    else:
+        taps = by_taps(w)                                                   # (R, S, K, C / groups)
+        t.w.data, t.w.tap, t.w.group, t.w.depth, t.w.feature = <const float*>PyArray_DATA(taps), z.k * c, k * c, 1, c
+        panels = packed_panels(&t)
+        if p is not None:
+            keep(w, p, panels)
+    return correlate(<float*>y.data, <const float*>x.data, <const float*>PyArray_DATA(b) if b is not None else NULL, &t, panels)
 
 
 cdef int product_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumulate) except -1:
@@ -191,7 +223,9 @@ cdef int product_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accum
     for a_h in range(min(z.step_h, z.h)):
         for a_w in range(min(z.step_w, z.w)):
             t.over = data_pass(z, x, y, a_h, a_w)
-            correlate(<float*>x.data, <const float*>y.data, <const float*>PyArray_DATA(b) if b is not None else NULL, &t)
+            if t.over.outputs > 0:
+                correlate(<float*>x.data, <const float*>y.data, <const float*>PyArray_DATA(b) if b is not None else NULL, &t,
+                          packed_panels(&t))
     return 0
 
 

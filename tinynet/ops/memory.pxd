@@ -14,6 +14,13 @@ cdef class Block:
     cdef bint has_view              # an op made a view of it: a recorded write in place would falsify it
     cdef bint exposed               # code outside may write into it unseen
     cdef int pendings               # results not computed yet that will be read out of it: see ops/pending.pyx
+    cdef int loans                  # arrays that code outside holds now and may write through, and ...
+    cdef uint64_t loans_ever        # ... how many there have been
+    cdef object kept                # its weights in the form that products read, or None: see ops/prepared.pyx
+
+
+cdef class Loan:
+    cdef Block block
 
 
 cdef size_t size_of(int dtype) except 0
@@ -27,6 +34,7 @@ cdef ndarray new_like_as(ndarray x, int dtype)
 cdef ndarray new_shaped(ndarray x, list shape)
 cdef ndarray own_copy(ndarray x)
 cdef ndarray wrap_external(ndarray x)
+cdef ndarray lent(ndarray x)
 cdef Block block_of(ndarray x)
 cdef bint is_view(ndarray x) noexcept
 cdef ndarray apart(ndarray x, ndarray target)

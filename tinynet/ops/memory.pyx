@@ -8,7 +8,8 @@ a fifth of a block is unused.
 
 The NumPy base chain leads from any array to its block: a fresh array has the block as its base, a view has the fresh array.
 So a view that somebody keeps keeps the block, and nothing is recycled under it.  Arrays that come from outside
-(`from_numpy`) get a block that owns nothing but holds the owner alive and counts versions.
+(`from_numpy`) get a block that owns nothing but holds the owner alive and counts versions.  An array that goes outside
+(`.numpy()`) has a `Loan` between it and the block, which therefore knows whether anybody out there may still write into it.
 
 All of this runs under the GIL; kernels only ever see pointers.
 """
@@ -186,6 +187,16 @@ cdef class Block:
             give_back(self)
 
 
+@cython.final
+@cython.no_gc                    # lent is only a block that holds no foreign object: nothing leads from it back here
+@cython.freelist(64)
+cdef class Loan:
+    """The base of an array that was handed to code outside; the views made of that keep it, too."""
+
+    def __dealloc__(self):
+        self.block.loans -= 1
+
+
 cdef ndarray over(Block block, int nd, npy_intp* shape, npy_intp* strides, int dtype):
     """A writable array over the block's memory, with the block as its base."""
     cdef ndarray a = PyArray_New(&PyArray_Type, nd, shape, dtype, strides, block.data, 0,
@@ -337,12 +348,33 @@ cdef ndarray wrap_external(ndarray x):
     return a
 
 
+cdef ndarray lent(ndarray x):
+    """A view of x for code outside, whose writes nobody sees: as long as it or a view of it lives, the block's `loans` count
+    it."""
+    cdef Block block = block_of(x)
+    cdef Loan loan
+    cdef ndarray a
+    if block is None or block.nbytes == 0:
+        return (<object>x).view()
+    a = PyArray_New(&PyArray_Type, PyArray_NDIM(x), PyArray_DIMS(x), PyArray_TYPE(x), PyArray_STRIDES(x), PyArray_DATA(x), 0,
+                    NPY_ARRAY_ALIGNED | (NPY_ARRAY_WRITEABLE if PyArray_ISWRITEABLE(x) else 0), NULL)
+    loan = Loan.__new__(Loan)
+    loan.block = block
+    block.loans += 1
+    block.loans_ever += 1
+    Py_INCREF(loan)
+    PyArray_SetBaseObject(a, loan)
+    return a
+
+
 cdef Block block_of(ndarray x):
     """The block that x lives in (x is an array of an op or of a tensor, or a view of one)."""
     cdef PyObject* base = <PyObject*>PyArray_BASE(x)
     while base != NULL:
         if isinstance(<object>base, Block):
             return <Block>base
+        if isinstance(<object>base, Loan):
+            return (<Loan>base).block
         if not isinstance(<object>base, ndarray):
             break
         base = <PyObject*>PyArray_BASE(<ndarray>base)
@@ -352,7 +384,7 @@ cdef Block block_of(ndarray x):
 cdef bint is_view(ndarray x) noexcept:
     """True if x is a view of another array rather than made over its block."""
     cdef PyObject* base = <PyObject*>PyArray_BASE(x)
-    return base != NULL and isinstance(<object>base, ndarray)
+    return base != NULL and (isinstance(<object>base, ndarray) or isinstance(<object>base, Loan))
 
 
 cdef ndarray apart(ndarray x, ndarray target):
@@ -384,7 +416,10 @@ cdef bint sole_reference(ndarray x, Py_ssize_t references) noexcept:
     cdef PyObject* base = <PyObject*>PyArray_BASE(x)
     if base == NULL or not isinstance(<object>base, Block) or (<Block>base).nbytes == 0:
         return False
-    return Py_REFCNT(x) == references and Py_REFCNT(<object>base) == 1
+    if Py_REFCNT(x) != references or Py_REFCNT(<object>base) != 1:
+        return False
+    (<Block>base).kept = None            # made of what may be overwritten now
+    return True
 
 
 cdef bint is_dense(ndarray x) noexcept:

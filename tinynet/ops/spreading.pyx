@@ -108,9 +108,10 @@ cdef int spread_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumu
     size = f.panels * f.k * K.panel
     cdef ndarray panel_array = new_array(1, &size, NPY_FLOAT)
     cdef float* packed = <float*>PyArray_DATA(panel_array)
-    for j in range(f.panels):
+    for j in range(f.panels):                                               # f.k rows each: few
         K.gemm_pack_f32(packed + j * f.k * K.panel, <const float*>PyArray_DATA(w) + j * K.panel, f.k,
                         min(K.panel, f.columns - j * K.panel), f.columns, 1)
+        PyErr_CheckSignals()
     cdef double output = <double>f.k * f.columns                            # the work of one
     threads = team(output * f.over.outputs, z.n)
     own = f.tile * f.columns + APART

@@ -12,6 +12,6 @@ cdef enum Function:
 
 
 cdef bint takes_winograd(Shape* z, Function which) noexcept
-cdef int winograd_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint accumulate) except -1
-cdef int winograd_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumulate) except -1
+cdef int winograd_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint accumulate, bint keeping) except -1
+cdef int winograd_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumulate, bint keeping) except -1
 cdef int winograd_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1

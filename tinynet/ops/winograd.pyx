@@ -10,8 +10,8 @@ in scratch that fits the L2 cache; at each point the product with the weights is
 
 `forward` goes through the features a panel at a time, so that M is small.  A piece of it is a run of whole rows of tiles,
 hence of rows of outputs, or a block of a row that is longer.  Where there are fewer pieces than threads can share (small
-batches), all blocks are transformed first and then (block, panel) pairs are dealt out.  Every output is summed in the order of
-the channels: the bits depend on neither.
+batches), all blocks are transformed first and then pairs of a block and a panel, or half a one, are dealt out.  Every output is
+summed in the order of the channels: the bits depend on neither.
 
 `weights` cuts its sum into ranges of tiles by the shape, and merges them in order.  If there are few of them, a piece does
 a part of the points.
@@ -26,6 +26,7 @@ from tinynet.ops.kernels cimport K
 from tinynet.ops.layout cimport Map
 from tinynet.ops.linear cimport batch_of
 from tinynet.ops.memory cimport contiguous, new_array
+from tinynet.ops.prepared cimport TURNED, UPRIGHT, Prepared, keep, prepared
 from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
 from tinynet.ops.windows cimport Pass, Shape, data_pass, forward_pass, up
 
@@ -42,6 +43,7 @@ cdef enum:
     RANGE = 512                          # tiles of a range of `weights` at least: merging it must be small beside its product
     MOVED = 32                           # multiply-adds in the time of a number transformed, which waits for memory
     SUMS = 1 << 25                       # numbers in all sums of `weights` (128 MB), if there is more than one range
+    MOST_POINTS = 1 << 26                # numbers of the weights at all points (256 MiB), for 'auto'
 
 
 cdef bint takes_winograd(Shape* z, Function which) noexcept:
@@ -50,7 +52,7 @@ cdef bint takes_winograd(Shape* z, Function which) noexcept:
     'auto' weighs what decides the speed beside im2row, 1.5 to 3 times where it holds (32x32 to 4x4, batches of 32 and 1,
     16 to 256 channels, `python -m benchmarks convolution`): there are tiles enough to be worth transforming the weights (at 4
     the forward gains a third and the gradients lose a fifth, at 8 they gain), and most outputs of the tiles exist (not at 2x2
-    and below).
+    and below).  It also keeps the memory for the weights at all points below a bound.
     """
     cdef Py_ssize_t rows = z.h if which == DATA else z.rows, columns = z.w if which == DATA else z.columns
     cdef Py_ssize_t tiles = z.n * parts(rows, 4) * parts(columns, 4)
@@ -59,6 +61,8 @@ cdef bint takes_winograd(Shape* z, Function which) noexcept:
     if conv_algorithm() != AUTO:
         return conv_algorithm() == WINOGRAD
     if z.c // z.groups < 16 or z.k // z.groups < 16 or tiles < (4 if which == FORWARD else 8):
+        return False
+    if <double>POINTS * z.c * (z.k // z.groups) > MOST_POINTS:
         return False
     return POINTS * tiles <= 0.7 * 9 * z.n * rows * columns                 # multiplications here and there
 
@@ -76,7 +80,7 @@ cdef Py_ssize_t block_of(Py_ssize_t numbers) noexcept:
 # ---- forward and data ----------------------------------------------------------------------------------------------------------
 
 
-# A pass as 36 products, cut into blocks of tiles.  `over`, c, k, groups and the weights are given.
+# A pass as 36 products, cut into blocks of tiles.  `over`, c, k, groups and where the weights lie in w are given.
 ctypedef struct Tiles:
     Pass over
     Py_ssize_t c, k, groups              # depth and features of the products, of a group
@@ -84,7 +88,7 @@ ctypedef struct Tiles:
     Py_ssize_t w_group, w_depth, w_feature
     bint turned
     Py_ssize_t tiles, piece, block       # of the pass, of a piece, of a block
-    Py_ssize_t panels
+    Py_ssize_t panels, width             # width: features at a time, a panel or half a one
     Py_ssize_t ldv, u_point, v_point, m_point            # between rows of V; between the matrices of two points
 
 
@@ -99,11 +103,11 @@ cdef void weights_of(float* u, Tiles* t, Py_ssize_t piece) noexcept nogil:
     tn_leave(mode)
 
 
-cdef inline void panel_of(float* y, const float* v, const float* u, const float* bias, float* m, Tiles* t, bint accumulate,
-                          Py_ssize_t first, Py_ssize_t count, Py_ssize_t panel) noexcept nogil:
-    """One panel of features of one block: the products and the outputs."""
-    cdef Py_ssize_t j = panel * K.panel, n = min(K.panel, t.k - j), p
-    u += panel * POINTS * t.u_point
+cdef inline void features_of(float* y, const float* v, const float* u, const float* bias, float* m, Tiles* t, bint accumulate,
+                             Py_ssize_t first, Py_ssize_t count, Py_ssize_t j) noexcept nogil:
+    """The features from j on, as many as are done at a time, of one block: the products and the outputs."""
+    cdef Py_ssize_t n = min(t.width, t.k - j), p
+    u += j // K.panel * POINTS * t.u_point + j % K.panel
     for p in range(POINTS):
         K.gemm_panel_f32(m + p * t.m_point, v + p * t.v_point, u + p * t.u_point, NULL, count, n, t.c, K.panel, t.ldv, 1, False)
     K.winograd_output_f32(y + j, m, bias + j if bias != NULL else NULL, &t.over.window, first, count, n, t.over.ld, t.m_point,
@@ -122,7 +126,8 @@ cdef void rows_piece(float* y, const float* x, const float* u, const float* bias
         count = min(t.block, last - first)
         K.winograd_input_f32(scratch, x + group * t.c, &t.over.window, first, count, t.c, t.v_point, t.ldv, 0, SIDE)
         for j in range(t.panels):
-            panel_of(y + group * t.k, scratch, u, bias + group * t.k if bias != NULL else NULL, m, t, accumulate, first, count, j)
+            features_of(y + group * t.k, scratch, u, bias + group * t.k if bias != NULL else NULL, m, t, accumulate, first,
+                        count, j * K.panel)
         first += count
     tn_leave(mode)
 
@@ -136,19 +141,19 @@ cdef void input_piece(float* v, const float* x, Tiles* t, Py_ssize_t piece) noex
     tn_leave(mode)
 
 
-cdef void panel_piece(float* y, const float* v, const float* u, const float* bias, Tiles* t, bint accumulate, float* m,
-                      Py_ssize_t piece) noexcept nogil:
-    """One panel of one block of one group."""
+cdef void features_piece(float* y, const float* v, const float* u, const float* bias, Tiles* t, bint accumulate, float* m,
+                         Py_ssize_t piece) noexcept nogil:
+    """One panel, or half a one, of one block of one group."""
     cdef unsigned long mode = tn_enter()
-    cdef Py_ssize_t blocks = parts(t.tiles, t.block), block = piece // t.panels, group = block // blocks
-    cdef Py_ssize_t first = block % blocks * t.block
-    panel_of(y + group * t.k, v + block * POINTS * t.v_point, u + group * t.panels * POINTS * t.u_point,
-             bias + group * t.k if bias != NULL else NULL, m, t, accumulate, first, min(t.block, t.tiles - first),
-             piece % t.panels)
+    cdef Py_ssize_t blocks = parts(t.tiles, t.block), chunks = parts(t.k, t.width), block = piece // chunks
+    cdef Py_ssize_t group = block // blocks, first = block % blocks * t.block
+    features_of(y + group * t.k, v + block * POINTS * t.v_point, u + group * t.panels * POINTS * t.u_point,
+                bias + group * t.k if bias != NULL else NULL, m, t, accumulate, first, min(t.block, t.tiles - first),
+                piece % chunks * t.width)
     tn_leave(mode)
 
 
-cdef int convolve(Map* y, Map* x, ndarray b, Tiles* t, bint accumulate) except -1:
+cdef int convolve(Map* y, Map* x, ndarray w, ndarray b, Tiles* t, bint accumulate, bint keeping) except -1:
     """One pass."""
     cdef Py_ssize_t across = parts(t.over.window.columns, 4), pieces, i, rows
     cdef float* py = <float*>y.data
@@ -159,12 +164,12 @@ cdef int convolve(Map* y, Map* x, ndarray b, Tiles* t, bint accumulate) except -
         return 0
     rows = t.over.outputs // (t.over.window.rows * t.over.window.columns) * parts(t.over.window.rows, 4)
     t.tiles = rows * across
-    t.panels, t.ldv = parts(t.k, K.panel), up(t.c, 16)
+    t.panels, t.width, t.ldv = parts(t.k, K.panel), K.panel, up(t.c, 16)
     t.block = block_of(t.ldv + K.panel)
     t.piece = parts(rows, parts(rows, t.block // across)) * across if across <= t.block else t.block   # of one size
     t.block = min(t.block, t.piece)
     t.u_point = t.c * K.panel + APART
-    cdef ndarray u_array = transformed(t)
+    cdef ndarray u_array = at_points(t, w, keeping)
     cdef const float* u = <const float*>PyArray_DATA(u_array)
     cdef double work = <double>t.tiles * POINTS * t.c * t.k * t.groups
     pieces = parts(t.tiles, t.piece) * t.groups
@@ -190,11 +195,24 @@ cdef int convolve(Map* y, Map* x, ndarray b, Tiles* t, bint accumulate) except -
     return 0
 
 
-cdef ndarray transformed(Tiles* t):
-    """U: the panels of all groups, each at all points."""
+cdef ndarray at_points(Tiles* t, ndarray w, bint keeping):
+    """U: the panels of all groups, each at all points; what the block of w keeps, or made of w."""
+    cdef Prepared p = prepared(w, TURNED if t.turned else UPRIGHT, t.groups, keeping)
+    cdef ndarray u
+    if p is not None and p.array is not None:
+        return p.array
+    u = transformed(t, contiguous(w))
+    if p is not None:
+        keep(w, p, u)
+    return u
+
+
+cdef ndarray transformed(Tiles* t, ndarray w):
+    """U of w, which is in C order."""
     cdef npy_intp size = t.groups * t.panels * POINTS * t.u_point
     cdef ndarray u_array = new_array(1, &size, NPY_FLOAT)
     cdef float* u = <float*>PyArray_DATA(u_array)
+    t.w = <const float*>PyArray_DATA(w)
     cdef Py_ssize_t pieces = t.groups * t.panels * parts(t.c, LINES), first = 0, last, i
     cdef int threads = team(2.0 * size, pieces)
     cdef Py_ssize_t batch = batch_of(MOVED * size / pieces, threads)
@@ -215,7 +233,7 @@ cdef ndarray transformed(Tiles* t):
 cdef int in_two_steps(float* y, const float* x, const float* u, const float* bias, Tiles* t, bint accumulate,
                       double work) except -1:
     """A pass of few blocks: V of all of them, then panels."""
-    cdef Py_ssize_t blocks, first = 0, last, batch, i
+    cdef Py_ssize_t blocks, pieces, first = 0, last, batch, i
     cdef int threads
     t.block = min(up(parts(t.tiles, SLOTS), 8), t.block)
     t.v_point, t.m_point = t.block * t.ldv + APART, t.block * K.panel + APART
@@ -232,37 +250,38 @@ cdef int in_two_steps(float* y, const float* x, const float* u, const float* bia
         for i in prange(blocks, nogil=True, schedule="static", num_threads=threads):
             input_piece(v, x, t, i)
     threads = team(work, blocks * t.panels)
+    if blocks * t.panels % threads and blocks * t.panels < 4 * threads:     # 3 panels: 3 halves for each of two threads
+        t.width = K.panel // 2
+    pieces = blocks * parts(t.k, t.width)
     size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
     cdef float* scratch = <float*>PyArray_DATA(scratch_array)
-    batch = batch_of(work / (blocks * t.panels), threads)
-    while first < blocks * t.panels:
-        last = min(first + batch, blocks * t.panels)
+    batch = batch_of(work / pieces, threads)
+    while first < pieces:
+        last = min(first + batch, pieces)
         for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
-            panel_piece(y, v, u, bias, t, accumulate, scratch + threadid() * own, i)
+            features_piece(y, v, u, bias, t, accumulate, scratch + threadid() * own, i)
         PyErr_CheckSignals()
         first = last
     return 0
 
 
-cdef int winograd_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint accumulate) except -1:
+cdef int winograd_forward(Shape* z, Map* y, Map* x, ndarray w, ndarray b, bint accumulate, bint keeping) except -1:
     """As `product_forward` of correlation.pyx; y += it if accumulate (then without b)."""
     cdef Tiles t
     t.c, t.k, t.groups = z.c // z.groups, z.k // z.groups, z.groups
-    w = contiguous(w)                                                       # (K, C / groups, 3, 3)
-    t.over, t.turned, t.w = forward_pass(z, y, x), False, <const float*>PyArray_DATA(w)
-    t.w_group, t.w_depth, t.w_feature = t.k * t.c * 9, 9, t.c * 9
-    return convolve(y, x, b, &t, accumulate)
+    t.over, t.turned = forward_pass(z, y, x), False
+    t.w_group, t.w_depth, t.w_feature = t.k * t.c * 9, 9, t.c * 9           # w (K, C / groups, 3, 3)
+    return convolve(y, x, w, b, &t, accumulate, keeping)
 
 
-cdef int winograd_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumulate) except -1:
+cdef int winograd_data(Shape* z, Map* x, Map* y, ndarray w, ndarray b, bint accumulate, bint keeping) except -1:
     """As `product_data` of correlation.pyx; x += it if accumulate (then without b)."""
     cdef Tiles t
     t.c, t.k, t.groups = z.k // z.groups, z.c // z.groups, z.groups
-    w = contiguous(w)                                                       # (K, C / groups, 3, 3)
-    t.over, t.turned, t.w = data_pass(z, x, y, 0, 0), True, <const float*>PyArray_DATA(w)
-    t.w_group, t.w_depth, t.w_feature = t.k * t.c * 9, t.k * 9, 9
-    return convolve(x, y, b, &t, accumulate)
+    t.over, t.turned = data_pass(z, x, y, 0, 0), True
+    t.w_group, t.w_depth, t.w_feature = t.k * t.c * 9, t.k * 9, 9           # w (K, C / groups, 3, 3)
+    return convolve(x, y, w, b, &t, accumulate, keeping)
 
 
 # ---- weights -------------------------------------------------------------------------------------------------------------------
@@ -361,13 +380,19 @@ cdef int winograd_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
             first = last
         s.done += s.turn
     threads = team(2.0 * ranges * POINTS * z.k * s.c, z.k)
-    if threads == 1:
-        with nogil:
-            for i in range(z.k):
+    batch = batch_of(<double>MOVED * ranges * POINTS * s.c, threads)
+    first = 0
+    while first < z.k:
+        last = min(first + batch, z.k)
+        if threads == 1:
+            with nogil:
+                for i in range(first, last):
+                    merge_piece(pw, d, &s, ranges, i)
+        else:
+            for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
                 merge_piece(pw, d, &s, ranges, i)
-    else:
-        for i in prange(z.k, nogil=True, schedule="static", num_threads=threads):
-            merge_piece(pw, d, &s, ranges, i)
+        PyErr_CheckSignals()
+        first = last
     return 0
 
 
