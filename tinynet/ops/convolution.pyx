@@ -114,7 +114,7 @@ cdef class Windows(Op):
     cdef int options(self, object stride, object dilation, object groups) except -1:
         self.stride = extents(self.name, "stride", stride, self.axes, 1)
         self.dilation = extents(self.name, "dilation", dilation, self.axes, 1)
-        self.groups = _check.integer(self.name, "groups", groups, 1)
+        self.groups = groups if type(groups) is int and groups >= 1 else _check.integer(self.name, "groups", groups, 1)
         return 0
 
     cdef int measure(self, Py_ssize_t h, Py_ssize_t w) except -1:
@@ -165,33 +165,38 @@ cdef class Windows(Op):
     cdef int check(self, ndarray x, ndarray w, ndarray b) except -1:
         """Everything but the extents of images; fills the channels and the kernel of `shape`."""
         cdef Shape* z = &self.shape
-        cdef str op = self.name, space = ", H, W" if self.axes == 2 else ", L"
-        cdef str form = f"({'C, K' if self.transposed else 'K, C'}/groups{', R, S' if self.axes == 2 else ', S'})"
-        cdef int nd = self.axes + 2
+        cdef str op = self.name
+        cdef int nd = self.axes + 2, d
         cdef Py_ssize_t c, k, wanted
+        cdef bint empty = False
         check_float(op, "input", x)
         check_same_dtype(op, "input", x, "weight", w)
         if PyArray_NDIM(x) != nd and PyArray_NDIM(x) != nd - 1:
+            space = ", H, W" if self.axes == 2 else ", L"
             raise ShapeError(f"{op}: input must have shape (N, C{space}) or (C{space}); got {shape_of(x)}")
         self.single = PyArray_NDIM(x) == nd - 1
-        if PyArray_NDIM(w) != nd or 0 in shape_of(w):
-            raise ShapeError(f"{op}: weight must have shape {form}, all at least 1; got {shape_of(w)}")
+        for d in range(PyArray_NDIM(w)):
+            empty = empty or PyArray_DIMS(w)[d] == 0
+        if PyArray_NDIM(w) != nd or empty:
+            raise ShapeError(f"{op}: weight must have shape {self.form()}, all at least 1; got {shape_of(w)}")
         c = PyArray_DIMS(x)[0 if self.single else 1]
         wanted, k = PyArray_DIMS(w)[1] * self.groups, PyArray_DIMS(w)[0]
         if self.transposed:
             wanted, k = k, wanted
         if wanted != c:
-            raise ShapeError(f"{op}: weight must have shape {form} with C = {c} to match input {shape_of(x)}, "
+            raise ShapeError(f"{op}: weight must have shape {self.form()} with C = {c} to match input {shape_of(x)}, "
                              f"groups={self.groups}; got {shape_of(w)}")
         if PyArray_DIMS(w)[0] % self.groups:
-            raise ShapeError(f"{op}: weight must have shape {form} with {'C' if self.transposed else 'K'} a multiple of "
+            raise ShapeError(f"{op}: weight must have shape {self.form()} with {'C' if self.transposed else 'K'} a multiple of "
                              f"groups={self.groups}; got {shape_of(w)}")
         if b is not None:
             check_same_dtype(op, "input", x, "bias", b)
             if PyArray_NDIM(b) != 1 or PyArray_DIMS(b)[0] != k:
                 raise ShapeError(f"{op}: bias must have shape (K,) with K = {k} to match weight {shape_of(w)}, "
                                  f"groups={self.groups}; got {shape_of(b)}")
-        if 0 in shape_of(x)[0 if self.single else 1:]:
+        for d in range(0 if self.single else 1, PyArray_NDIM(x)):
+            empty = empty or PyArray_DIMS(x)[d] == 0
+        if empty:
             raise ShapeError(f"{op}: input must have at least one pixel in each channel; got {shape_of(x)}")
         z.n, z.groups = 1 if self.single else PyArray_DIMS(x)[0], self.groups
         z.c, z.k = (k, c) if self.transposed else (c, k)
@@ -199,6 +204,10 @@ cdef class Windows(Op):
         z.step_h, z.step_w = self.stride[0] if self.axes == 2 else 1, self.stride[self.axes - 1]
         z.gap_h, z.gap_w = self.dilation[0] if self.axes == 2 else 1, self.dilation[self.axes - 1]
         return 0
+
+    cdef str form(self):
+        """The weight's shape, for messages."""
+        return f"({'C, K' if self.transposed else 'K, C'}/groups{', R, S' if self.axes == 2 else ', S'})"
 
     cdef ndarray gathered(self, ndarray x, ndarray w, ndarray b, ndarray into):
         """The convolution: images (N, C, H, W) to outputs (N, K, rows, columns); or added to `into`."""
@@ -284,24 +293,29 @@ cdef class Convolution(Windows):
 
     @property
     def name(self):
-        return f"conv{self.axes}d"
+        return "conv2d" if self.axes == 2 else "conv1d"
 
-    cdef tuple along(self, object size, object taps, int axis):
-        """(outputs, padding before the first pixel) along an axis."""
-        reach = self.dilation[axis] * (taps - 1) + 1
-        if self.padding == "same":
-            return size, (reach - 1) // 2
-        pad = 0 if self.padding == "valid" else self.padding[axis]
+    cdef Py_ssize_t along(self, Py_ssize_t size, Py_ssize_t taps, int axis, Py_ssize_t* before) except -1:
+        """Outputs along an axis; `before` is the padding before its first pixel."""
+        cdef Py_ssize_t reach = <Py_ssize_t>self.dilation[axis] * (taps - 1) + 1, pad = 0
+        if isinstance(self.padding, tuple):
+            pad = self.padding[axis]
+        elif self.padding == "same":
+            before[0] = (reach - 1) // 2
+            return size
+        before[0] = pad
         if size + 2 * pad < reach:
             raise ShapeError(f"{self.name}: input must be at least as large as the kernel's reach {reach} along axis "
                              f"{axis - self.axes}, with its padding; got {size} + 2 * {pad}")
-        return extent(self.name, (size + 2 * pad - reach) // self.stride[axis] + 1), pad
+        return extent(self.name, (size + 2 * pad - reach) // <Py_ssize_t>self.stride[axis] + 1)
 
     cdef int measure(self, Py_ssize_t h, Py_ssize_t w) except -1:
         cdef Shape* z = &self.shape
         z.h, z.w = h, w
-        z.rows, z.pad_h = self.along(h, z.r, 0) if self.axes == 2 else (1, 0)
-        z.columns, z.pad_w = self.along(w, z.s, self.axes - 1)
+        z.rows, z.pad_h = 1, 0
+        if self.axes == 2:
+            z.rows = self.along(h, z.r, 0, &z.pad_h)
+        z.columns = self.along(w, z.s, self.axes - 1, &z.pad_w)
         return 0
 
 
@@ -325,7 +339,7 @@ cdef class TransposedConvolution(Windows):
 
     @property
     def name(self):
-        return f"conv_transpose{self.axes}d"
+        return "conv_transpose2d" if self.axes == 2 else "conv_transpose1d"
 
     cdef object along(self, object size, object taps, int axis):
         """Pixels of the output along an axis."""
