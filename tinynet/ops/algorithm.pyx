@@ -44,9 +44,9 @@ def set_conv_algorithm(algorithm):
         channels add up a product).  ``"direct"`` is the same so far: larger kernels have no algorithm without gathering.
         ``"auto"`` takes Winograd's where it was faster in the benchmarks: for 3x3 kernels of stride and dilation 1, with at
         least 16 channels on either side of each group and at least 4 tiles of 4x4 outputs in the batch (the gradients: 8),
-        most of whose outputs exist (a map of 3x3 takes it, of 2x2 not), and whose weights take at most 256 MiB in the form that it
-        reads, 144 bytes for a kernel (1300 channels on both sides).  All else is computed as by ``"im2row"``, and so is
-        what ``"winograd"`` cannot take.
+        most of whose outputs exist (a map of 3x3 takes it, of 2x2 not), and whose weights take at most 256 MiB in the form that
+        it reads, 144 bytes for each of C K / groups kernels (1365 channels on both sides).  All else is computed as by
+        ``"im2row"``, and so is what ``"winograd"`` cannot take.
 
     Raises
     ------

@@ -162,6 +162,8 @@ cdef int update(Rule rule, list params, list grads, list states) except -1:
         PyArray_CopyInto(<ndarray>scattered[i], <ndarray>scattered[i + 1])
     for i in range(count):
         touch(<ndarray>params[i])
+        for j in range(kinds):
+            touch(<ndarray>(<list>states[j])[i])
     return 0
 
 
