@@ -9,7 +9,7 @@ in scratch that fits the L2 cache; at each point the product with the weights is
     weights    D[p] (K, C) += W[p]' (K, tiles) V[p] (tiles, C)     W from y, V from x, gw from the sum D over all blocks
 
 `forward` goes through the features a panel at a time, so that M is small.  A piece of it is a run of whole rows of tiles,
-hence of rows of outputs, or a block of a row that is longer.  Where there are fewer pieces than threads can share (small
+hence of rows of outputs, or a block of a row that is longer.  Where there are too few pieces for threads to share (small
 batches), all blocks are transformed first and then pairs of a block and a panel, or half a one, are dealt out.  Every output is
 summed in the order of the channels: the bits depend on neither.
 
@@ -174,8 +174,8 @@ cdef int convolve(Map* y, Map* x, ndarray w, ndarray b, Tiles* t, bint accumulat
     cdef double work = <double>t.tiles * POINTS * t.c * t.k * t.groups
     pieces = parts(t.tiles, t.piece) * t.groups
     threads = team(work, pieces * t.panels)
-    if pieces < 2 * threads and threads > 1:
-        return in_two_steps(py, px, u, bias, t, accumulate, work)
+    if pieces < 2 * threads and pieces % threads:
+        return in_two_steps(py, px, u, bias, t, accumulate, work, threads)
     t.v_point, t.m_point = t.block * t.ldv + APART, t.block * K.panel + APART
     cdef npy_intp own = POINTS * (t.v_point + t.m_point), size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
@@ -231,11 +231,10 @@ cdef ndarray transformed(Tiles* t, ndarray w):
 
 
 cdef int in_two_steps(float* y, const float* x, const float* u, const float* bias, Tiles* t, bint accumulate,
-                      double work) except -1:
+                      double work, int threads) except -1:
     """A pass of few blocks: V of all of them, then panels."""
     cdef Py_ssize_t blocks, pieces, first = 0, last, batch, i
-    cdef int threads
-    t.block = min(up(parts(t.tiles, SLOTS), 8), t.block)
+    t.block = min(max(up(parts(t.tiles, threads), 4), 8), t.block)          # below 8 tiles reading the weights takes longest
     t.v_point, t.m_point = t.block * t.ldv + APART, t.block * K.panel + APART
     blocks = parts(t.tiles, t.block) * t.groups
     cdef npy_intp size = blocks * POINTS * t.v_point, own = POINTS * t.m_point
