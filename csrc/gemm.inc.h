@@ -15,8 +15,9 @@
  * An operand that is read across its rows (the transposed a of a weight gradient, b where it lies) is fetched FAR steps
  * ahead: 48 x 160 x 32768 rises from 60 to 85, if its sum is cut into blocks of FAR steps, so that each fetches the next.
  * A packed panel that is kept from call to call (ops/prepared.pyx) lies in the L3 cache; the last tile of a panel, if it is
- * lower than the others, fetches the panel after it into L2: a 3x3 convolution of 16 x 16 pixels, 64 -> 96 channels, one
- * image, takes 84 us where it took 105.
+ * lower than the others, fetches the panel after it into L2 (`onward`): a 3x3 convolution of 16 x 16 pixels, 64 -> 96
+ * channels, one image, takes 84 us where it took 105.  Not where a thread packs for itself: behind its last panel lie
+ * another thread's.
  */
 #define PANEL (NV * VL)
 #define LINE 16 /* floats of a cache line */
@@ -50,7 +51,7 @@ static void gemm_pack_f32(float *p, const float *b, ptrdiff_t k, ptrdiff_t n, pt
  * constants in every call, so that the loops unroll and the sums live in registers. */
 INLINE void tile(const int rows, const int nv, const int half, float *c, const float *a, const float *p,
                  const float *bias, ptrdiff_t n, ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t ldp,
-                 int accumulate) {
+                 int accumulate, int onward) {
     vf acc[MR][NV];
     UNROLL for (int v = 0; v < nv; v++) {
         ptrdiff_t width = n - v * VL < VL ? n - v * VL : VL;
@@ -68,7 +69,7 @@ INLINE void tile(const int rows, const int nv, const int half, float *c, const f
             accumulate ? load8_n(c + r * ldc + nv * VL, n - nv * VL) : start;
     }
 #endif
-    const ptrdiff_t panel = k * ldp; /* what follows it in memory is the next one, in Winograd's products nearly */
+    const ptrdiff_t panel = onward ? k * ldp : 0;
     for (const float *next = a + rows * am; k > 0; k -= LINE, next += LINE) { /* a line of the next tile's rows */
         if (ak == 1) UNROLL for (int r = 0; r < rows; r++) __builtin_prefetch(next + r * am);
         int ahead = ldp != PANEL || k > FAR; /* a caller that cuts k into blocks wants the next one, too */
@@ -102,14 +103,14 @@ INLINE void tile(const int rows, const int nv, const int half, float *c, const f
 }
 
 typedef void tile_fn(float *, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t,
-                     ptrdiff_t, ptrdiff_t, int);
+                     ptrdiff_t, ptrdiff_t, int, int);
 
 /* One function per height and width: in a common one the compiler keeps addresses of all of them on the stack. */
 #define TILE(rows, nv, half)                                                                                  \
     static __attribute__((noinline)) void tile_##rows##_##nv##_##half(                                        \
         float *c, const float *a, const float *p, const float *bias, ptrdiff_t n, ptrdiff_t k, ptrdiff_t ldc, \
-        ptrdiff_t am, ptrdiff_t ak, ptrdiff_t ldp, int accumulate) {                                          \
-        tile(rows, nv, half, c, a, p, bias, n, k, ldc, am, ak, ldp, accumulate);                              \
+        ptrdiff_t am, ptrdiff_t ak, ptrdiff_t ldp, int accumulate, int onward) {                              \
+        tile(rows, nv, half, c, a, p, bias, n, k, ldc, am, ak, ldp, accumulate, onward);                      \
     }
 /* clang-format off */
 #if VL == 16
@@ -137,14 +138,15 @@ static tile_fn *const tiles[MR][PANEL / HALF] = { /* by rows - 1 and started hal
 /* Tiles of MR rows; a remainder of fewer rows gets the tile of its own height, a panel of fewer columns (the last one, often)
  * that of its own width. */
 INLINE void down_the_rows(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
-                          ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t ldp, int accumulate) {
+                          ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t ldp, int accumulate,
+                          int onward) {
     for (; m > 0; m -= MR, a += MR * am, c += MR * ldc)
-        tiles[(m < MR ? m : MR) - 1][(n - 1) / HALF](c, a, p, bias, n, k, ldc, am, ak, ldp, accumulate);
+        tiles[(m < MR ? m : MR) - 1][(n - 1) / HALF](c, a, p, bias, n, k, ldc, am, ak, ldp, accumulate, onward);
 }
 
 static void gemm_panel_f32(float *c, const float *a, const float *p, const float *bias, ptrdiff_t m, ptrdiff_t n,
                            ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, int accumulate) {
-    down_the_rows(c, a, p, bias, m, n, k, ldc, am, ak, PANEL, accumulate);
+    down_the_rows(c, a, p, bias, m, n, k, ldc, am, ak, PANEL, accumulate, 1);
 }
 
 /* Rows outside, panels inside: a tile's rows of a are in the cache for all panels, and c is written along its rows.  Down the
@@ -157,7 +159,7 @@ static void gemm_panels_f32(float *c, const float *a, const float *p, const floa
         const float *panel = p;
         for (ptrdiff_t j = 0; j < n; j += PANEL, panel += next)
             widths[((n - j < PANEL ? n - j : PANEL) - 1) / HALF](c + j, a, panel, bias ? bias + j : bias, n - j, k, ldc,
-                                                                 am, ak, PANEL, accumulate);
+                                                                 am, ak, PANEL, accumulate, 0);
     }
 }
 
@@ -165,5 +167,5 @@ static void gemm_rows_f32(float *c, const float *a, const float *b, const float 
                           ptrdiff_t k, ptrdiff_t ldc, ptrdiff_t am, ptrdiff_t ak, ptrdiff_t ldb, int accumulate) {
     for (ptrdiff_t j = 0; j < n; j += PANEL)
         down_the_rows(c + j, a, b + j, bias ? bias + j : bias, m, n - j < PANEL ? n - j : PANEL, k, ldc, am, ak, ldb,
-                      accumulate);
+                      accumulate, 0);
 }
