@@ -113,7 +113,7 @@ def calls(library: str, operation: Operation) -> dict[str, Function | Prepared]:
             array = rng.standard_normal((n, h, w, c), dtype=np.float32).transpose(0, 3, 1, 2)
         else:
             array = rng.standard_normal(shape, dtype=np.float32)
-        made = lib.from_numpy(array)
+        made = lib.from_numpy(array).clone()  # memory of the library's own, as the output of a layer is
         last = filters and len(shape) == 4 and library == "torch"
         return made.contiguous(memory_format=lib.channels_last) if last else made
 
