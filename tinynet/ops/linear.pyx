@@ -157,7 +157,7 @@ cdef Cut cut_for(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int threads) noexcept
     cdef Cut cut, grid
     cdef Py_ssize_t unit = K.panel // 4, most = min(threads, (n + unit - 1) // unit), i, across, down
     cdef double cost, least = float("inf")
-    cut.rows, cut.columns = min(m, ROWS), packed_columns(k)
+    cut.rows, cut.columns = min(m, ROWS), min(n, packed_columns(k))
     cut.across = (n + cut.columns - 1) // cut.columns
     cut.pieces = cut.across * ((m + ROWS - 1) // ROWS)
     if threads == 1 or cut.pieces >= 2 * SLOTS * threads:
