@@ -27,7 +27,7 @@ from tinynet.ops.layout cimport Map
 from tinynet.ops.linear cimport batch_of
 from tinynet.ops.memory cimport contiguous, new_array
 from tinynet.ops.prepared cimport TURNED, UPRIGHT, Prepared, keep, prepared
-from tinynet.ops.threads cimport SLOTS, team, tn_enter, tn_leave
+from tinynet.ops.threads cimport APART, SLOTS, team, tn_enter, tn_leave
 from tinynet.ops.windows cimport Pass, Shape, data_pass, forward_pass, up
 
 import_array()
@@ -38,7 +38,7 @@ cdef enum:
     STEP = 24                            # tiles of a block: a multiple of every height of a tile of csrc/gemm.inc.h
     MOST = 96                            # ... and at most
     ROOM = 160000                        # numbers of a block at all points (640 KB)
-    APART = 16                           # numbers between the matrices of points: other sets of a cache
+    GAP = 16                             # numbers between the matrices of points: other sets of a cache
     LINES = 32                           # rows of weights transformed in a piece
     RANGE = 512                          # tiles of a range of `weights` at least: merging it must be small beside its product
     MOVED = 32                           # multiply-adds in the time of a number transformed, which waits for memory
@@ -168,7 +168,7 @@ cdef int convolve(Map* y, Map* x, ndarray w, ndarray b, Tiles* t, bint accumulat
     t.block = block_of(t.ldv + K.panel)
     t.piece = parts(rows, parts(rows, t.block // across)) * across if across <= t.block else t.block   # of one size
     t.block = min(t.block, t.piece)
-    t.u_point = t.c * K.panel + APART
+    t.u_point = t.c * K.panel + GAP
     cdef ndarray u_array = at_points(t, w, keeping)
     cdef const float* u = <const float*>PyArray_DATA(u_array)
     cdef double work = <double>t.tiles * POINTS * t.c * t.k * t.groups
@@ -176,8 +176,8 @@ cdef int convolve(Map* y, Map* x, ndarray w, ndarray b, Tiles* t, bint accumulat
     threads = team(work, pieces * t.panels)
     if pieces < 2 * threads and pieces % threads:
         return in_two_steps(py, px, u, bias, t, accumulate, work, threads)
-    t.v_point, t.m_point = t.block * t.ldv + APART, t.block * K.panel + APART
-    cdef npy_intp own = POINTS * (t.v_point + t.m_point), size = own * threads
+    t.v_point, t.m_point = t.block * t.ldv + GAP, t.block * K.panel + GAP
+    cdef npy_intp own = POINTS * (t.v_point + t.m_point) + APART, size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
     cdef float* scratch = <float*>PyArray_DATA(scratch_array)
     cdef Py_ssize_t first = 0, last, batch = batch_of(work / pieces, threads)
@@ -235,9 +235,9 @@ cdef int in_two_steps(float* y, const float* x, const float* u, const float* bia
     """A pass of few blocks: V of all of them, then panels."""
     cdef Py_ssize_t blocks, pieces, first = 0, last, batch, i
     t.block = min(max(up(parts(t.tiles, threads), 4), 8), t.block)          # below 8 tiles reading the weights takes longest
-    t.v_point, t.m_point = t.block * t.ldv + APART, t.block * K.panel + APART
+    t.v_point, t.m_point = t.block * t.ldv + GAP, t.block * K.panel + GAP
     blocks = parts(t.tiles, t.block) * t.groups
-    cdef npy_intp size = blocks * POINTS * t.v_point, own = POINTS * t.m_point
+    cdef npy_intp size = blocks * POINTS * t.v_point, own = POINTS * t.m_point + APART
     cdef ndarray v_array = new_array(1, &size, NPY_FLOAT)
     cdef float* v = <float*>PyArray_DATA(v_array)
     threads = team(2.0 * size, blocks)
@@ -347,12 +347,12 @@ cdef int winograd_weights(Shape* z, ndarray gw, Map* x, Map* y) except -1:
     s.range = up(parts(s.tiles, ranges), s.block)
     s.block = min(s.block, s.tiles)
     ranges = parts(s.tiles, s.range)
-    s.w_point, s.v_point, s.d_point = s.block * s.ldw + APART, s.block * K.panel + APART, s.k * s.ldd + APART
+    s.w_point, s.v_point, s.d_point = s.block * s.ldw + GAP, s.block * K.panel + GAP, s.k * s.ldd + GAP
     cdef double work = <double>s.tiles * POINTS * s.c * s.k * s.groups
     threads = team(work, SIDE * ranges * s.groups)
     s.side = rows_of_points(ranges * s.groups, threads)
     pieces = ranges * s.groups * (SIDE // s.side)
-    cdef npy_intp size = ranges * s.groups * POINTS * s.d_point, own = POINTS * (s.w_point + s.v_point)
+    cdef npy_intp size = ranges * s.groups * POINTS * s.d_point, own = POINTS * (s.w_point + s.v_point) + APART
     cdef ndarray sums_array = new_array(1, &size, NPY_FLOAT)
     size = own * threads
     cdef ndarray scratch_array = new_array(1, &size, NPY_FLOAT)
