@@ -7,18 +7,22 @@ table times these by themselves.
 
 from __future__ import annotations
 
+import statistics
+import time
+from collections.abc import Callable
 from typing import Any
 
 import tinynet as tn
 from benchmarks.architectures import ARCHITECTURES, MLP_SIZES, mlp
 from benchmarks.networks import LR, MOMENTUM, Trainer, tinynet_trainer
 from benchmarks.report import Options, Result, Table
-from benchmarks.timing import Function, alternate, use_threads
+from benchmarks.timing import Function, alternate, clock, use_threads
 from tinynet import nn, optim
 from tinynet.nn import functional as F
 
 BATCH = 60
 TINY, FEW = mlp((2, 2, 2, 2, 2)), 4
+RUN, UNCOUNTED = 50, 10  # steps in a row, and those of them in which caches and threads come back to it
 
 
 def run(options: Options) -> Result:
@@ -33,45 +37,43 @@ def run(options: Options) -> Result:
 
 
 def phases(threads: int, options: Options, result: Result) -> Table:
-    """Forward, backward and update of the real and of the tiny network."""
-    real = tinynet_trainer(ARCHITECTURES["mnist_mlp"], BATCH)
-    tiny = tinynet_trainer(TINY, FEW)
-    candidates: dict[str, Function] = {}
-    for size, trainer in (("real", real), ("tiny", tiny)):
-        candidates |= {f"{size} {name}": call for name, call in parts(trainer).items()}
-    times = alternate(candidates, threads=threads, seconds=options.seconds(4), at_least=0)
-    medians = {name: sample.median for name, sample in times.items()}
+    """Forward, backward and update of the real and of the tiny network, in runs of steps that take turns."""
+    trainers = {
+        "real": tinynet_trainer(ARCHITECTURES["mnist_mlp"], BATCH),
+        "tiny": tinynet_trainer(TINY, FEW),
+    }
+    now = clock(threads)
+    steps: dict[str, list[dict[str, float]]] = {name: [] for name in trainers}
+    end = time.perf_counter() + options.seconds(4)
+    while not steps["tiny"] or time.perf_counter() < end:
+        for name, trainer in trainers.items():
+            steps[name] += [parts(trainer, now) for _ in range(RUN)][UNCOUNTED:]
     rows = []
-
-    def add(name: str, real_seconds: float, tiny_seconds: float) -> None:
-        rows.append([name, _us(real_seconds), _us(tiny_seconds), _us(real_seconds - tiny_seconds)])
-        result.data[f"{name}, {threads} threads"] = {"seconds": real_seconds, "overhead_s": tiny_seconds}
-
-    add("forward and loss", medians["real forward"], medians["tiny forward"])
-    both = "forward, backward"
-    add(
-        "backward",
-        medians[f"real {both}"] - medians["real forward"],
-        medians[f"tiny {both}"] - medians["tiny forward"],
-    )
-    for name in ("update", "zero_grad, forward, backward, update"):
-        add(name, medians[f"real {name}"], medians[f"tiny {name}"])
+    for part in steps["real"][0]:
+        real, tiny = (statistics.median(step[part] for step in steps[name]) for name in trainers)
+        rows.append([part, _us(real), _us(tiny), _us(real - tiny)])
+        result.data[f"{part}, {threads} threads"] = {"seconds": real, "overhead_s": tiny}
     header = ["us", "the step", "without arithmetic*", "kernels (difference)"]
     return Table(f"The parts of a step, {threads} thread(s)", header, rows)
 
 
-def parts(trainer: Trainer) -> dict[str, Function]:
-    """Stretches of a step that can be called by themselves."""
-
-    def forward_backward() -> None:
-        trainer.forget()
-        trainer.loss().backward()
-
+def parts(trainer: Trainer, now: Callable[[], float]) -> dict[str, float]:
+    """One step; the seconds of each of its parts."""
+    start = now()
+    trainer.forget()
+    forgotten = now()
+    loss = trainer.loss()
+    forward = now()
+    loss.backward()
+    backward = now()
+    trainer.update()
+    end = now()
     return {
-        "forward": trainer.loss,
-        "forward, backward": forward_backward,
-        "update": trainer.update,
-        "zero_grad, forward, backward, update": trainer.step,
+        "zero_grad": forgotten - start,
+        "forward and loss": forward - forgotten,
+        "backward": backward - forward,
+        "update": end - backward,
+        "all": end - start,
     }
 
 
