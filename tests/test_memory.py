@@ -123,6 +123,15 @@ def test_peak():
     assert tn.memory_stats()["peak"] == in_use()
 
 
+def test_a_small_product_needs_no_scratch():
+    x, w = tn.ones(8, 20), tn.ones(10, 20)
+    tn.reset_peak()
+    start = tn.memory_stats()["peak"]
+    y = F.linear(x, w)
+    assert y.shape == (8, 10)
+    assert tn.memory_stats()["peak"] - start < 4096
+
+
 def test_what_is_held_stays_within_the_limit():
     tn.empty_cache()
     tn.reset_peak()
