@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -139,6 +140,34 @@ def test_bits_do_not_depend_on_the_threads(first, second, dtype, rng):
         ops_threads._set_serial_work(work)
     assert results[0] == results[1] == results[2]
     np.testing.assert_allclose(y.detach().numpy(), np.matmul(a, b), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX has such timers")
+def test_a_long_sum_is_cut_for_signals(rng):
+    """Few, large rectangles: what is summed is added in parts, between which signals are looked for."""
+    a, b = (np.asarray(rng.standard_normal(s), np.float32) for s in ((960, 10240), (10240, 960)))
+    x, w, looks, before = tn.from_numpy(a), tn.from_numpy(b), [], tn.get_num_threads()
+
+    def alarm(*_: object) -> None:
+        looks.append(True)
+        signal.setitimer(signal.ITIMER_REAL, 1e-3)
+
+    former = signal.signal(signal.SIGALRM, alarm)
+    try:
+        tn.set_num_threads(2)
+        signal.setitimer(signal.ITIMER_REAL, 1e-3)
+        y = x @ w
+        seen = len(looks)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+        tn.set_num_threads(1)
+        alone = x @ w
+        tn.set_num_threads(before)
+    assert seen >= 3
+    assert y.numpy().tobytes() == alone.numpy().tobytes()
+    some = (slice(None, None, 41), slice(None, None, 41))
+    np.testing.assert_allclose(y.numpy()[some], (a[::41].astype(float) @ b[:, ::41]), rtol=1e-3, atol=1e-2)
 
 
 def test_gradcheck_of_broadcast_batches(rng):

@@ -185,18 +185,25 @@ cdef int panels(float* c, Matrix a, Matrix b, const float* bias, Py_ssize_t m, P
     cdef float[SMALL] small
     cdef ndarray scratch = None if size <= SMALL else new_array(1, &size, NPY_FLOAT)
     cdef float* packed = &small[0] if scratch is None else <float*>PyArray_DATA(scratch)
-    cdef Py_ssize_t batch = batch_of(<double>cut.rows * cut.columns * k, threads), first = 0, last, i
-    while first < cut.pieces:
-        last = min(first + batch, cut.pieces)
-        if threads == 1:
-            with nogil:
-                for i in range(first, last):
-                    panel_piece(c, a, b, bias, packed, m, n, k, ldc, accumulate, cut, i)
-        else:
-            for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
-                panel_piece(c, a, b, bias, packed + threadid() * own, m, n, k, ldc, accumulate, cut, i)
-        PyErr_CheckSignals()
-        first = last
+    # So much of k at once that a piece is done in a moment: what follows is added, as in `rectangle`.
+    cdef Py_ssize_t part = max(MOMENT // (cut.rows * cut.columns) // DEPTH, 1) * DEPTH, l = 0, depth, first, last, i
+    cdef Py_ssize_t batch = batch_of(<double>cut.rows * cut.columns * min(k, part), threads)
+    while l < k:
+        depth, first = min(part, k - l), 0
+        while first < cut.pieces:
+            last = min(first + batch, cut.pieces)
+            if threads == 1:
+                with nogil:
+                    for i in range(first, last):
+                        panel_piece(c, a, b, bias, packed, m, n, depth, ldc, accumulate or l > 0, cut, i)
+            else:
+                for i in prange(first, last, nogil=True, schedule="static", num_threads=threads):
+                    panel_piece(c, a, b, bias, packed + threadid() * own, m, n, depth, ldc, accumulate or l > 0, cut, i)
+            PyErr_CheckSignals()
+            first = last
+        l += depth
+        a.data += depth * a.columns * sizeof(float)
+        b.data += depth * b.rows * sizeof(float)
     return 0
 
 
