@@ -74,6 +74,19 @@ def test_extrema_of_columns_of_every_number(
         assert found[1:].tobytes() == numpys(x[1:], axis=(2, 3)).tobytes()
 
 
+def test_a_subnormal_extremum_is_an_element(isa: str, threads: int, rng: np.random.Generator) -> None:
+    """Not 0, which would be no element: its gradient would go nowhere."""
+    x = -np.abs(rng.standard_normal((37, 21))).astype(np.float32)
+    x[3], x[:, 5] = np.float32(-1e-39), np.float32(-2e-39)
+    for dims in (0, 1, (0, 1)):
+        t = tn.from_numpy(x.copy()).requires_grad_()
+        y = t.amax(dims)
+        assert y.detach().numpy().tobytes() == np.asarray(x.max(axis=dims)).tobytes()
+        assert smallest(-x, dims).tobytes() == np.asarray((-x).min(axis=dims)).tobytes()
+        y.sum().backward()
+        assert t.grad.numpy().sum() == y.numel()
+
+
 @pytest.mark.parametrize(
     "dims", [(), (0,), (1,), (2,), (3,), (2, 3), (0, 2, 3), (0, 1), (1, 3), (0, 1, 2, 3)]
 )

@@ -125,7 +125,8 @@ cdef void reduce_columns(void* y, const float* x, const Task* task, Runs r, Py_s
 
 
 cdef void reduce_piece(void* y, const float* x, const Task* task, Runs r, Parts p, Py_ssize_t piece) noexcept nogil:
-    cdef unsigned long mode = tn_enter()
+    # The largest is one of the elements, subnormal or not: those are flushed for sums only.
+    cdef unsigned long mode = 0 if task.extreme else tn_enter()
     cdef Py_ssize_t i = piece * p.together, last = min(i + p.together, p.count), n, matrix, row
     while i < last:
         matrix, row = i // (p.ranges * p.blocks), i // p.blocks % p.ranges * p.rows
@@ -138,7 +139,8 @@ cdef void reduce_piece(void* y, const float* x, const Task* task, Runs r, Parts 
                 n = min(last - i, r.outer - matrix % r.outer)            # where the centers begin anew
             reduce_rows(y, x + matrix * r.step + row, task, r, n, min(p.rows, r.n - row), matrix, i)
         i += n
-    tn_leave(mode)
+    if not task.extreme:
+        tn_leave(mode)
 
 
 cdef ndarray reduced(const float* x, Runs r, Task task):
