@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from optim_cases import OPTIONS, give, gradients, parameters, values
+from optim_cases import MAKERS, OPTIONS, give, gradients, parameters, values
 
 import tinynet as tn
 from tinynet import nn
@@ -31,6 +31,20 @@ def test_state_dict_form():
     assert list(state["state"]) == [0, 1, 2, 3, 4]
     for index, g in enumerate(gradients(0)):
         np.testing.assert_allclose(values(state["state"][index]["momentum_buffer"]), g)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_step_counts_as_a_write_to_the_state(kind, dtype):
+    p = nn.Parameter(np.array([3.0], dtype))
+    p.grad = tn.ones(1, dtype=dtype)
+    optimizer = MAKERS[kind]([p])
+    optimizer.step()
+    for state in [t for t in optimizer.state[p].values() if isinstance(t, tn.Tensor) and t.shape == (1,)]:
+        y = (tn.ones(1, dtype=dtype, requires_grad=True) * state).sum()
+        optimizer.step()
+        with pytest.raises(tn.errors.GraphError, match="changed in place"):
+            y.backward()
 
 
 @pytest.mark.parametrize("through_file", [False, True])

@@ -4,7 +4,7 @@ One parallel loop (`update`) runs over all arrays.  Each is cut into as many par
 of all: the share is even, and step after step a core finds the same weights in its cache, and of the larger gradients (a
 product's rows are shared out alike) what it has just computed; what is small is left to the first thread.  Each element is
 read and written once.  What happens to an element is the rule's: `Sgd`, `Adam`, `RmsProp`, `Adagrad`.  Weights change in
-place, so the version of their blocks rises.
+place, and so does the state: the versions of their blocks rise.
 """
 
 from cython.parallel cimport prange
@@ -83,6 +83,14 @@ cdef bint same_shape(ndarray a, ndarray b) noexcept:
     return True
 
 
+cdef int touch_all(Py_ssize_t i, list params, list states) except -1:
+    """Parameter i and its state have changed."""
+    touch(<ndarray>params[i])
+    for state in states:
+        touch(<ndarray>(<list>state)[i])
+    return 0
+
+
 cdef int update(Rule rule, list params, list grads, list states) except -1:
     """Apply a rule to all parameters.  `states` has one list of arrays, as long as `params`, per kind of state."""
     cdef Py_ssize_t i, j, k, t, at, n, count = len(params), kinds = len(states), part, used = 0, total = 0
@@ -119,7 +127,7 @@ cdef int update(Rule rule, list params, list grads, list states) except -1:
                 w, g = params[i], grads[i]
                 rule.numbers(i, &one)
                 rule.f64(w, rule.pull(w, g), [(<list>state)[i] for state in states], one.x, one.y)
-                touch(w)
+                touch_all(i, params, states)
         return 0
     threads = team(rule.cost * total, 2)
     size = threads * used * sizeof(Piece)
@@ -161,9 +169,7 @@ cdef int update(Rule rule, list params, list grads, list states) except -1:
     for i in range(0, len(scattered), 2):
         PyArray_CopyInto(<ndarray>scattered[i], <ndarray>scattered[i + 1])
     for i in range(count):
-        touch(<ndarray>params[i])
-        for j in range(kinds):
-            touch(<ndarray>(<list>states[j])[i])
+        touch_all(i, params, states)
     return 0
 
 
