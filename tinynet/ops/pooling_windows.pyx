@@ -21,8 +21,8 @@ from tinynet import _check
 from tinynet.errors import ArgumentError, ShapeError
 
 cdef enum:
-    KEPT = 4096                          # positions and windows, in all, up to which windows are remembered: 0.5 MB at most
-    MOST_KEPT = 256                      # options, and windows, that are remembered
+    KEPT = 4096                          # positions and windows, in all, up to which windows are remembered: 0.25 MB at most
+    MOST_KEPT = 256                      # options, and windows, that are remembered: 60 MB at most
     KEPT_DIVISORS = 1 << 14              # divisors up to which they are remembered: 8 MB in all at most
 
 
