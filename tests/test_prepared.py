@@ -153,6 +153,23 @@ def test_a_change_of_the_weights_is_seen(kind: str, change: str, x: tn.Tensor) -
     assert bytes_kept() > 0  # of the weights as they are now
 
 
+FAILING: dict[str, Callable[[tn.Tensor], object]] = {
+    "a slice": lambda w: w.__setitem__((0, 0, 0), np.array([7, 8, "x"], object)),
+    "all": lambda w: w.__setitem__(..., np.array([7, 8, "x"], object)),
+    "fill_": lambda w: w.fill_(np.array([7, 8, "x"], object)),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("change", FAILING)
+def test_a_write_that_fails_half_way_is_a_change(change: str, x: tn.Tensor) -> None:
+    w = tn.randn(24, 32, 3, 3)
+    first = now(conv3, x, w)
+    with pytest.raises(tn.errors.ArgumentError, match="fit"):
+        FAILING[change](w)
+    assert w.flatten()[0].item() == 7
+    assert now(conv3, x, w) == anew(conv3, x, w) != first
+
+
 HOLDERS: dict[str, Callable[[tn.Tensor], Any]] = {
     "numpy": lambda w: w.numpy(),
     "a view of it": lambda w: w.numpy()[1:].T,
@@ -248,6 +265,17 @@ def test_views_of_one_memory(x: tn.Tensor) -> None:
     for w in views:
         assert now(conv3, x, w) == anew(conv3, x, w)
     assert bytes_kept() == kept
+
+
+def test_a_block_keeps_a_bounded_number_of_forms() -> None:
+    """They are searched and freed one after the other."""
+    x, w = tn.randn(1, 1, 4, 4), tn.randn(300, 1, 1, 1)
+    expected = [anew(F.conv2d, x, w[i : i + 1]) for i in range(300)]
+    now(F.conv2d, x, w[:1])
+    one = bytes_kept()
+    for _ in range(2):
+        assert [now(F.conv2d, x, w[i : i + 1]) for i in range(300)] == expected
+        assert bytes_kept() == 64 * one
 
 
 def test_algorithms_and_kernels_have_forms_of_their_own(x: tn.Tensor) -> None:

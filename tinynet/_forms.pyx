@@ -272,9 +272,11 @@ cdef class Forms(Operators):
         self.check_write("__setitem__")
         cdef bint wanted = self.node is not None or (isinstance(value, Variable) and (<Variable>value).node is not None)
         if not (wanted and is_grad_enabled()):
-            indexing.assign(a, index if isinstance(index, tuple) else (index,),
-                            values(<Variable>value) if isinstance(value, Variable) else value)
-            touch(a)
+            try:
+                indexing.assign(a, index if isinstance(index, tuple) else (index,),
+                                values(<Variable>value) if isinstance(value, Variable) else value)
+            finally:
+                touch(a)                         # elements before one that does not fit are written
             return
         if not isinstance(value, Variable):
             try:

@@ -443,7 +443,8 @@ cdef class Variable:
                 (<object>a)[...] = value
         except (OverflowError, ValueError):
             raise ArgumentError(f"{op}: value must fit into {self.dtype}; got {value!r}") from None
-        touch(a)
+        finally:
+            touch(a)                             # elements before one that does not fit are written
         if is_grad_enabled():
             self.rebind(None, 0)                 # cut off: what is there now depends on nothing
         return self

@@ -13,6 +13,7 @@ cdef enum:
 cdef class Prepared:
     cdef ndarray array               # the weights in their form; None until `keep`
     cdef Prepared next               # another form, or that of another view of the same memory
+    cdef int forms                   # it, and those that follow it
     cdef size_t nbytes               # counted for it
     cdef uint64_t version, loans_ever                    # of the block when `array` was begun
     cdef const void* kernels         # the table in use then

@@ -13,7 +13,8 @@ Nobody must be able to tell, so a form is used only if what it was made of canno
 
 A form that is kept and one that is made anew are the same numbers: results do not depend on it.  It takes four times the
 weights' memory at Winograd's points and once as packed panels.  It goes when the weights do, or when they are next used after a
-change.  All forms together are at most LIMIT bytes; those that come when there is no more room are made anew each time.
+change.  All forms together are at most LIMIT bytes, and those of one block, which are searched one after the other, at most
+FORMS; those that come when there is no more room are made anew each time.
 """
 
 cimport cython
@@ -25,6 +26,9 @@ from tinynet.ops.kernels cimport K
 from tinynet.ops.memory cimport Block, block_of
 
 import_array()
+
+cdef enum:
+    FORMS = 64
 
 cdef size_t LIMIT = 256 << 20
 cdef size_t limit = LIMIT
@@ -96,7 +100,11 @@ cdef int keep(ndarray w, Prepared p, ndarray array) except -1:
         return 0
     if block.kept is not None and find(block, w, p.form, p.groups) is not None:      # another thread was faster
         return 0
-    p.array, p.nbytes, p.next = array, nbytes, <Prepared>block.kept
+    p.next = <Prepared>block.kept
+    p.forms = 1 if p.next is None else p.next.forms + 1
+    if p.forms > FORMS:
+        return 0
+    p.array, p.nbytes = array, nbytes
     bytes_kept += nbytes
     block.kept = p
     return 0
