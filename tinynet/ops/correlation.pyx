@@ -260,8 +260,8 @@ cdef void weights_piece(float* part, const float* x, const float* y, Sums* s, fl
                                 count, s.depth, 1, s.ldy, s.over.window.ld, m > first)
                 continue
             K.im2row_f32(packed, x, &s.over.window, m, count, p * K.panel, width, K.panel)
-            K.gemm_panel_f32(part + p * K.panel, y + m * s.ldy, packed, NULL, s.k, width, count, s.depth, 1, s.ldy,
-                             m > first)
+            K.gemm_panels_f32(part + p * K.panel, y + m * s.ldy, packed, NULL, s.k, width, count, s.depth, 1, s.ldy, 0,
+                              m > first)                                    # the one, and nothing behind it fetched
         m += count
     tn_leave(mode)
 
