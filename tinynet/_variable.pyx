@@ -379,7 +379,8 @@ cdef class Variable:
     def numpy(self, *, force=False):
         """The elements as an ndarray that shares the tensor's memory.
 
-        Writes through it are not tracked: a value that a gradient needs is then wrong without an error.
+        Writes through it are not tracked: a value that a gradient needs is then wrong without an error.  Through an address
+        (``.ctypes.data``) write only while the array lives: later, a convolution may go on with what it made of former weights.
 
         Parameters
         ----------

@@ -46,7 +46,7 @@ cdef class Prepared:
 
 
 cdef bint is_of(Prepared p, ndarray w, Form form, Py_ssize_t groups) noexcept:
-    """Whether p is this form of w, whose memory has not changed since."""
+    """Whether p was made as this form of w; `find` knows whether the memory has changed since."""
     cdef int d
     if (p.form != form or p.groups != groups or p.kernels != <const void*>K or p.data != <const void*>PyArray_DATA(w)
             or p.nd != PyArray_NDIM(w)):
