@@ -26,6 +26,11 @@ INLINE void store_bytes(uint8_t *p, vi v, ptrdiff_t m) {
     memcpy(p, &b, (size_t)m);
 }
 
+/* Whether to ask.  Pixels of few channels lie side by side, and large windows read long rows: the processor sees both coming. */
+INLINE int unforeseen(const ptrdiff_t *ahead, ptrdiff_t share, ptrdiff_t c) {
+    return c >= 16 && (ahead[1] - ahead[0]) * share <= 8;
+}
+
 /* Asks for n bytes of pixels share * q to share * (q + 1), of w with ld bytes each, in rows ahead[0] <= i < ahead[1] of a map. */
 INLINE void fetch_ahead(const void *map, const ptrdiff_t *ahead, ptrdiff_t q, ptrdiff_t share, ptrdiff_t w,
                         ptrdiff_t ld, ptrdiff_t n) {
@@ -65,13 +70,16 @@ INLINE void max_pool_row(float *y, uint8_t *at, const float *x, const ptrdiff_t 
                          const ptrdiff_t *ahead, ptrdiff_t columns, ptrdiff_t w, ptrdiff_t c, ptrdiff_t ldx,
                          ptrdiff_t kw, ptrdiff_t dh, ptrdiff_t dw) {
     const ptrdiff_t share = (w + columns - 1) / columns;
+    const int ask = unforeseen(ahead, share, c);
     for (ptrdiff_t q = 0; q < columns; q++) {
 #define STRIP(vectors, width)                                                                                  \
     do {                                                                                                       \
         const ptrdiff_t o = q * c + j, n = (vectors - 1) * VL + (width);                                       \
-        fetch_ahead(x + j, ahead, q, share, w, ldx * 4, n * 4);                                                \
-        fetch(y + columns * c + o, n * 4);                                                                     \
-        if (at) fetch(at + columns * c + o, n);                                                                \
+        if (ask) {                                                                                             \
+            fetch_ahead(x + j, ahead, q, share, w, ldx * 4, n * 4);                                            \
+            fetch(y + columns * c + o, n * 4);                                                                 \
+            if (at) fetch(at + columns * c + o, n);                                                            \
+        }                                                                                                      \
         max_strip(y + o, at ? at + o : NULL, x + j, row, windows + 3 * q, w, ldx, kw, dh, dw, vectors, width); \
     } while (0)
         EACH_STRIP_OF_COLUMNS(c, STRIP);
@@ -119,13 +127,16 @@ static void max_pool_backward_f32(float *gx, const float *gy, const uint8_t *at,
                                   const ptrdiff_t *ahead, ptrdiff_t w, ptrdiff_t columns, ptrdiff_t c, ptrdiff_t ldg,
                                   ptrdiff_t kw, ptrdiff_t dh, ptrdiff_t dw) {
     const ptrdiff_t share = (columns + w - 1) / w;
+    const int ask = unforeseen(ahead, share, c);
     for (ptrdiff_t ix = 0; ix < w; ix++) {
 #define STRIP(vectors, width)                                                                                       \
     do {                                                                                                            \
         const ptrdiff_t n = (vectors - 1) * VL + (width);                                                           \
-        fetch_ahead(gy + j, ahead, ix, share, columns, ldg * 4, n * 4);                                             \
-        fetch_ahead(at + j, ahead, ix, share, columns, c, n);                                                       \
-        fetch(gx + (w + ix) * c + j, n * 4);                                                                        \
+        if (ask) {                                                                                                  \
+            fetch_ahead(gy + j, ahead, ix, share, columns, ldg * 4, n * 4);                                         \
+            fetch_ahead(at + j, ahead, ix, share, columns, c, n);                                                   \
+            fetch(gx + (w + ix) * c + j, n * 4);                                                                    \
+        }                                                                                                           \
         max_backward_strip(gx + ix * c + j, gy + j, at + j, iy, ix, rows, touching_row, windows, touching + 2 * ix, \
                            columns, c, ldg, kw, dh, dw, vectors, width);                                            \
     } while (0)
@@ -170,6 +181,7 @@ INLINE void window_sum_row(float *y, const float *x, const float *weight, const 
                            const ptrdiff_t *windows, const ptrdiff_t *ahead, ptrdiff_t columns, ptrdiff_t w,
                            ptrdiff_t c, ptrdiff_t ldx) {
     const ptrdiff_t share = (w + columns - 1) / columns;
+    const int ask = unforeseen(ahead, share, c);
     for (ptrdiff_t q = 0; q < columns; q++) {
         const ptrdiff_t *column = windows + 2 * q;
         const float *by = divisor ? divisor + q : NULL;
@@ -177,8 +189,10 @@ INLINE void window_sum_row(float *y, const float *x, const float *weight, const 
 #define STRIP(vectors, width)                                                                          \
     do {                                                                                               \
         const ptrdiff_t o = q * c + j, n = (vectors - 1) * VL + (width);                               \
-        fetch_ahead(x + j, ahead, q, share, w, ldx * 4, n * 4);                                        \
-        fetch(y + columns * c + o, n * 4);                                                             \
+        if (ask) {                                                                                     \
+            fetch_ahead(x + j, ahead, q, share, w, ldx * 4, n * 4);                                    \
+            fetch(y + columns * c + o, n * 4);                                                         \
+        }                                                                                              \
         if (large) window_sum_strip(y + o, x + j, weight, by, row, column, w, ldx, 1, vectors, width); \
         else window_sum_strip(y + o, x + j, weight, by, row, column, w, ldx, 0, vectors, width);       \
     } while (0)

@@ -148,8 +148,7 @@ cdef void panel_piece(float* c, Matrix a, Matrix b, const float* bias, float* pa
 
 cdef Cut cut_for(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int threads) noexcept:
     """How c (m, n) is cut into rectangles: of at most ROWS rows and as many columns as are packed at once or, where these would
-    be too few to share out evenly and take but a moment, into a grid of one per thread, of all grids that whose rectangles take
-    least.
+    be too few to share out evenly, into a grid of one per thread, of all grids that whose rectangles take least.
 
     A rectangle takes its columns times its rows and STEP more, about what packing costs.  Of grids nearly alike it is the one
     with which less moves between the cores' caches: if c is larger than b (the gradient of a weight) threads share the rows of
@@ -161,7 +160,7 @@ cdef Cut cut_for(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int threads) noexcept
     cut.rows, cut.columns = min(m, ROWS), min(n, packed_columns(k))
     cut.across = (n + cut.columns - 1) // cut.columns
     cut.pieces = cut.across * ((m + ROWS - 1) // ROWS)
-    if threads == 1 or cut.pieces >= 2 * SLOTS * threads or <double>m * n * k > <double>MOMENT * threads:
+    if threads == 1 or cut.pieces >= 2 * SLOTS * threads:
         return cut
     for i in range(most):
         across = i + 1 if m > k else most - i
