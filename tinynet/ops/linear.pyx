@@ -388,8 +388,8 @@ def _panel_product(ndarray c, ndarray a, ndarray b, ndarray bias, bint accumulat
     cdef const float* start = <const float*>PyArray_DATA(bias) if bias is not None else NULL
     cdef Py_ssize_t m = PyArray_DIMS(c)[0], n = PyArray_DIMS(c)[1], k = PyArray_DIMS(b)[0], j = 0
     cdef npy_intp next = k * K.panel + 16, size = up(n, K.panel) // K.panel * next
-    cdef ndarray room = new_array(1, &size, NPY_FLOAT)
-    cdef float* p = <float*>PyArray_DATA(room)
+    cdef ndarray scratch = new_array(1, &size, NPY_FLOAT)
+    cdef float* p = <float*>PyArray_DATA(scratch)
     if not packed:
         K.gemm_rows_f32(<float*>mc.data, <float*>ma.data, <float*>mb.data, start, m, n, k, mc.rows, ma.rows, ma.columns,
                         mb.rows, accumulate)

@@ -13,7 +13,7 @@ Nobody must be able to tell, so a form is used only if what it was made of canno
 
 A form that is kept and one that is made anew are the same numbers: results do not depend on it.  It takes four times the
 weights' memory at Winograd's points and once as packed panels.  It goes when the weights do, or when they are next used after a
-change.  All forms together are at most LIMIT bytes, and those of one block, which are searched one after the other, at most
+change.  All forms together are at most 256 MiB (`limit`), and those of one block, which are searched one after the other, at most
 FORMS; those that come when there is no more room are made anew each time.
 """
 
@@ -30,8 +30,7 @@ import_array()
 cdef enum:
     FORMS = 64
 
-cdef size_t LIMIT = 256 << 20
-cdef size_t limit = LIMIT
+cdef size_t limit = 256 << 20            # bytes
 cdef size_t bytes_kept = 0
 
 
