@@ -1,7 +1,8 @@
 """The machinery of a study: a training loop, measurements, claims, and files and figures that come out of it.
 
 `train` runs a network for a number of steps and calls back where something is to be measured, `Trainer` for a
-number of epochs with a checkpoint after each; `evaluate` and `History` measure, `scores`, `confusion_matrix`
+number of epochs with a checkpoint after each; `Runs` keeps finished
+runs, so that none is made twice; `evaluate` and `History` measure, `scores`, `confusion_matrix`
 and `confident_mistakes` look at a classifier; `Claim` puts what was said beforehand next to what came out;
 `write_json`, `write_csv` and `figure_png` make the files.  The scripts in ``examples/`` are made of these.
 """
@@ -21,6 +22,7 @@ from tinynet.experiments.measure import (
     steps_to_accuracy,
 )
 from tinynet.experiments.results import write_csv, write_json
+from tinynet.experiments.runs import Runs
 from tinynet.experiments.trainer import Epoch, Trainer
 from tinynet.experiments.training import train
 
@@ -30,6 +32,7 @@ __all__ = [
     "Epoch",
     "Evaluation",
     "History",
+    "Runs",
     "Trainer",
     "claims_table",
     "column_percentiles",

@@ -1,0 +1,134 @@
+"""The runs of a study: each kept in a file of its own when it is finished, and never made twice.
+
+A study is a list of runs under names, ``bn-x5-seed1`` for example.  `Runs.get` makes one or, if it was made
+before, reads it; so a study that was interrupted is started again in the same way, and goes on with the first
+run that is missing.  A long run may keep a checkpoint of its own, in a file that is removed with its end.
+
+Every file holds the settings that it was made with and the version of tinynet.  A run is never taken for one
+with other settings: that is an error, and the files stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tinynet import io
+from tinynet._version import __version__
+from tinynet.errors import ArgumentError, DataError, DTypeError
+
+Setting = str | float | bool | None
+_KEYS = {"settings", "result"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class Runs:
+    """A folder of finished runs.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        Made when the first run is; runs lie in it as ``NAME.safetensors``, checkpoints of unfinished ones as
+        ``NAME.part.safetensors``.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        See above.
+    made, kept : list of str
+        Names of the runs that `get` has made and that it has read, in the order of the calls.
+
+    Examples
+    --------
+    >>> from tinynet.experiments import Runs
+    >>> def work(checkpoint):
+    ...     print("working")
+    ...     return {"accuracy": 0.9}
+    >>> Runs("runs").get("first", {"lr": 0.1}, work)
+    working
+    {'accuracy': 0.9}
+    >>> Runs("runs").get("first", {"lr": 0.1}, work)
+    {'accuracy': 0.9}
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.made: list[str] = []
+        self.kept: list[str] = []
+
+    def path(self, name: str) -> Path:
+        """Return the file of the run `name`, finished or not."""
+        if not isinstance(name, str):
+            raise DTypeError(f"Runs: name must be a str; got {type(name).__name__}")
+        if not _NAME.fullmatch(name) or name.endswith(".part"):
+            raise ArgumentError(
+                "Runs: name must be made of letters, digits, '.', '_' and '-', begin with a letter or digit "
+                f"and not end in '.part'; got {name!r}"
+            )
+        return self.folder / f"{name}.safetensors"
+
+    def get(
+        self,
+        name: str,
+        settings: Mapping[str, Setting],
+        work: Callable[[Path], Mapping[str, Any]],
+    ) -> dict[str, Any]:
+        """Return what the run `name` came to: from its file if it is finished, else by making it.
+
+        Parameters
+        ----------
+        name : str
+            Of letters, digits, ``.``, ``_`` and ``-``.
+        settings : mapping of str to text, number, bool or None
+            All that the result depends on.
+        work : callable
+            ``work(checkpoint)`` makes the run and returns a tree that `tinynet.save` can hold.  `checkpoint`
+            is a file that it may write along the way and, if it is there, go on from.
+
+        Returns
+        -------
+        dict
+            The tree as `tinynet.load` gives it back, the same whether the run was made now or before.
+
+        Raises
+        ------
+        ArgumentError
+            If there is a run of this name with other settings, or from another version of tinynet; the
+            message names the setting and what to do.
+        DataError
+            If the file is damaged, or no run.
+        """
+        path = self.path(name)
+        wanted = {"tinynet": __version__, **settings}
+        if path.exists():
+            self.kept.append(name)
+            return _read(path, wanted)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        checkpoint = self.folder / f"{name}.part.safetensors"
+        io.save({"settings": wanted, "result": dict(work(checkpoint))}, path)
+        checkpoint.unlink(missing_ok=True)
+        self.made.append(name)
+        return _read(path, wanted)
+
+
+def _read(path: Path, wanted: Mapping[str, Setting]) -> dict[str, Any]:
+    """Load a finished run and insist on its settings."""
+    try:
+        tree = io.load(path)
+    except DataError as error:
+        raise DataError(f"{error}; remove the file, and the run is made again") from error
+    if not isinstance(tree, dict) or tree.keys() != _KEYS:
+        raise DataError(f"Runs: {os.fspath(path)!r} must be a run of a study; got another tree")
+    settings: dict[str, Setting] = tree["settings"]
+    for name in [*wanted, *(name for name in settings if name not in wanted)]:
+        own, its = wanted.get(name), settings.get(name)
+        if own != its:
+            raise ArgumentError(
+                f"Runs: {name} must be {its!r} as in {os.fspath(path)!r}; got {own!r}: choose "
+                "another folder, or remove this one"
+            )
+    result: dict[str, Any] = tree["result"]
+    return result
