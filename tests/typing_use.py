@@ -765,7 +765,7 @@ def studying() -> None:
         assert a.size
     loader = data.DataLoader(data.TensorDataset(x, y), 3)
     runs: experiments.Runs = experiments.Runs("runs")
-    tree: dict[str, Any] = runs.get("first", {"lr": 0.1, "seed": None}, lambda path: {"path": str(path)})
+    assert runs.get("first", {"lr": 0.1, "seed": None}, lambda path: {"path": str(path)})
     trainer = experiments.Trainer(
         model,
         optim.SGD(model.parameters(), 0.1),
