@@ -9,7 +9,7 @@ from models_running import _one_thread, images, losses, outputs, values  # noqa:
 import tinynet as tn
 from tinynet import nn
 from tinynet.errors import ArgumentError, DTypeError
-from tinynet.models import bn_inception, bn_inception_small
+from tinynet.models import bn_inception, bn_inception_small, bn_inception_tiny
 
 # 1x1, 3x3 reduce, 3x3, double reduce, double 3x3, projection (0: stride 2) and the output for 224 x 224.  The
 # outputs of 4c, 4d and 4e are the sums of the printed widths; behind stride 2 the size is the one after it.
@@ -31,6 +31,11 @@ SMALL = {
     "inception_b": (80, 64, 96, 48, 64, 48, (288, 16)),
     "reduction_b": (0, 64, 96, 48, 64, 0, (448, 8)),
     "inception_c": (112, 96, 160, 64, 96, 64, (432, 8)),
+}
+TINY = {
+    "inception_a": (16, 16, 24, 16, 24, 16, (80, 16)),
+    "reduction_a": (0, 24, 32, 16, 32, 0, (144, 8)),
+    "inception_b": (48, 32, 48, 24, 32, 32, (160, 8)),
 }
 
 
@@ -81,7 +86,14 @@ def test_number_of_parameters_of_the_small_network():
     assert sum(p.numel() for p in grey.parameters()) == sum(counted([(1, 64, 3)], SMALL, 64, 7))
 
 
-@pytest.mark.parametrize(("build", "table"), [(bn_inception, PAPER), (bn_inception_small, SMALL)])
+def test_number_of_parameters_of_the_tiny_network():
+    total = sum(p.numel() for p in bn_inception_tiny().parameters())
+    assert total == sum(counted([(3, 32, 3)], TINY, 32, 10)) == 91_194
+
+
+@pytest.mark.parametrize(
+    ("build", "table"), [(bn_inception, PAPER), (bn_inception_small, SMALL), (bn_inception_tiny, TINY)]
+)
 def test_widths_of_the_branches(build, table):
     model = build()
     names = [name for name, _ in model.named_children()]
@@ -126,6 +138,33 @@ def test_sizes_of_the_small_network(size):
     assert shapes["output"] == (2, 10)
 
 
+@pytest.mark.parametrize("size", [32, 28])
+def test_sizes_of_the_tiny_network(size):
+    shapes = outputs(bn_inception_tiny().eval(), images(2, 3, size, size))
+    assert shapes["pool1"] == (2, 32, size // 2, size // 2)
+    for name, row in TINY.items():
+        assert shapes[name] == (2, row[-1][0], row[-1][1] * size // 32, row[-1][1] * size // 32)
+    assert list(shapes) == ["conv1", "pool1", *TINY, "avgpool", "flatten", "output"]
+    assert shapes["output"] == (2, 10)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_weights_of_the_tiny_network(batch_norm):
+    """N(0, 2 / fan_in) in the convolutions, biases 0; the same weights with and without normalisation."""
+    model = bn_inception_tiny(batch_norm=batch_norm, generator=tn.Generator(3))
+    other = bn_inception_tiny(batch_norm=not batch_norm, lrn=True, dropout=0.4, generator=tn.Generator(3))
+    layers, others = ([m for m in net.modules() if isinstance(m, nn.Conv2d)] for net in (model, other))
+    standard = []
+    for layer, same in zip(layers, others, strict=True):
+        np.testing.assert_array_equal(values(layer.weight), values(same.weight))
+        standard.append(values(layer.weight).ravel() * np.sqrt(layer.weight[0].numel() / 2))
+        assert layer.bias is None or not values(layer.bias).any()
+    np.testing.assert_array_equal(values(model.output.bias), values(other.output.bias))
+    drawn = np.concatenate(standard)
+    assert abs(drawn.std() - 1) < 4 / np.sqrt(2 * len(drawn))
+    assert abs(drawn.mean()) < 4 / np.sqrt(len(drawn))
+
+
 def half(n):
     return (n + 1) // 2
 
@@ -167,7 +206,7 @@ def test_the_separable_stem_is_one_convolution():
     assert bn_inception(in_channels=2).conv1.depthwise.weight.shape == (16, 1, 7, 7)
 
 
-@pytest.mark.parametrize("build", [bn_inception, bn_inception_small])
+@pytest.mark.parametrize("build", [bn_inception, bn_inception_small, bn_inception_tiny])
 def test_batch_norm_takes_the_place_of_the_bias(build):
     kinds = {True: [], False: []}
     for flag, found in kinds.items():
@@ -180,7 +219,7 @@ def test_batch_norm_takes_the_place_of_the_bias(build):
     assert {norm.eps for norm in kinds[True]} == {1e-5}
 
 
-@pytest.mark.parametrize("build", [bn_inception, bn_inception_small])
+@pytest.mark.parametrize("build", [bn_inception, bn_inception_small, bn_inception_tiny])
 def test_activation_response_normalisation_and_dropout(build):
     plain = build()
     assert not any(isinstance(m, (nn.Sigmoid, nn.LocalResponseNorm, nn.Dropout)) for m in plain.modules())
@@ -190,7 +229,8 @@ def test_activation_response_normalisation_and_dropout(build):
     if build is bn_inception:
         assert names[:7] == ["conv1", "pool1", "lrn1", "conv2_reduce", "conv2", "lrn2", "pool2"]
     else:
-        assert names[:2] == ["conv1", "lrn1"]
+        before = ["conv1"] if build is bn_inception_small else ["conv1", "pool1"]
+        assert names[: len(before) + 1] == [*before, "lrn1"]
     assert names[-4:] == ["avgpool", "flatten", "dropout", "output"]
     norm = model.lrn1
     assert (norm.size, norm.alpha, norm.beta, norm.k) == (5, 1e-4, 0.75, 1.0)
@@ -219,7 +259,7 @@ def weights(model):
     return [values(layer.weight) for layer in layers]
 
 
-@pytest.mark.parametrize("build", [bn_inception, bn_inception_small])
+@pytest.mark.parametrize("build", [bn_inception, bn_inception_small, bn_inception_tiny])
 def test_networks_that_differ_in_their_switches_start_from_the_same_weights(build):
     def drawn(seed=3, **options):
         model = build(generator=tn.Generator(seed), **options)
@@ -268,7 +308,7 @@ def test_state_goes_into_another_network():
 # ---- wrong arguments -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("build", [bn_inception, bn_inception_small])
+@pytest.mark.parametrize("build", [bn_inception, bn_inception_small, bn_inception_tiny])
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -293,7 +333,7 @@ def test_wrong_stem():
         bn_inception(stem="7x7")
 
 
-@pytest.mark.parametrize("build", [bn_inception, bn_inception_small])
+@pytest.mark.parametrize("build", [bn_inception, bn_inception_small, bn_inception_tiny])
 def test_wrong_inputs(build):
     model = build()
     with pytest.raises(tn.errors.ShapeError, match="conv2d"):

@@ -527,6 +527,7 @@ def modules_and_training(folder: Path) -> None:
     networks: list[nn.Sequential] = [
         models.bn_inception(10, stem="plain", lrn=True, generator=tn.Generator(1), dtype=tn.float64),
         models.bn_inception_small(10, 3, True, "sigmoid", dropout=0.4),
+        models.bn_inception_tiny(10, 1, False, lrn=True),
         models.resnet(20, batch_norm="last", shortcut="projection"),
         models.lenet(10, 1, dtype="float64"),
     ]

@@ -116,7 +116,7 @@ def resnet(
         if where == "last":
             modules["bn"] = BatchNorm2d(before, dtype=style.dtype)
         modules |= style.head(before, num_classes, 0.0)
-    return draw_weights_(Sequential(modules), generator, residual=True)
+    return draw_weights_(Sequential(modules), generator, he="fan_out")
 
 
 class Block(Module):

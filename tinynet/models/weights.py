@@ -31,24 +31,25 @@ def draws_undone() -> Iterator[None]:
         default_generator.set_state(before)
 
 
-def draw_weights_(model: M, generator: Generator | None, *, residual: bool = False) -> M:
+def draw_weights_(model: M, generator: Generator | None, *, he: str | None = None) -> M:
     """Draw convolutions and linear layers as their constructors do: U(-b, b) with b = 1 / sqrt(fan_in).
 
-    With `residual`, convolutions are drawn from N(0, 2 / fan_out) instead (He et al. 2015, eq. 14), biases 0.
+    With `he`, "fan_in" or "fan_out", convolutions are drawn from N(0, 2 / fan) instead (He et al. 2015, eq. 10
+    and 14), and their biases are 0.
 
     First the weights in order, then the biases from the last layer to the first: convolutions without a bias,
     as they stand before a batch normalisation, move neither a weight nor the classifier's bias.
     """
     layers = [module for module in model.modules() if isinstance(module, (Conv2d, Linear))]
     for layer in layers:
-        if residual and isinstance(layer, Conv2d):
-            init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        if he and isinstance(layer, Conv2d):
+            init.kaiming_normal_(layer.weight, mode=he, nonlinearity="relu", generator=generator)
         else:
             init.kaiming_uniform_(layer.weight, math.sqrt(5), generator=generator)
     for layer in reversed(layers):
         if layer.bias is not None:
             bound = 1 / math.sqrt(math.prod(layer.weight.shape[1:]))
-            if residual and isinstance(layer, Conv2d):
+            if he and isinstance(layer, Conv2d):
                 bound = 0.0
             init.uniform_(layer.bias, -bound, bound, generator)
     return model
