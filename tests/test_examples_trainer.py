@@ -12,13 +12,15 @@ import pytest
 import tinynet as tn
 from tinynet import nn, optim
 from tinynet.data import DataLoader, TensorDataset
-from tinynet.errors import ArgumentError, DataError
+from tinynet.errors import ArgumentError, DataError, DivergenceError
 from tinynet.experiments import Trainer
 from tinynet.experiments.image_study import NETWORKS, SCHEDULES, Images, Settings, make_trainer, square
 from tinynet.experiments.options import load_parts
 
 
-def make(seed: int = 1, stop_at: tuple[int, int] | None = None, **settings: Any) -> Trainer:
+def make(
+    seed: int = 1, stop_at: tuple[int, int] | None = None, every: int | None = None, **settings: Any
+) -> Trainer:
     """A small run of 5 batches per epoch; Ctrl-C at a batch of an epoch."""
     tn.manual_seed(seed)
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3))
@@ -46,7 +48,14 @@ def make(seed: int = 1, stop_at: tuple[int, int] | None = None, **settings: Any)
     scheduler = optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / 20)))
     settings = {"seed": seed, "lr": 0.1, "name": "run", **settings}
     return Trainer(
-        model, optimizer, nn.CrossEntropyLoss(), loader, test, scheduler=scheduler, settings=settings
+        model,
+        optimizer,
+        nn.CrossEntropyLoss(),
+        loader,
+        test,
+        scheduler=scheduler,
+        settings=settings,
+        every=every,
     )
 
 
@@ -128,6 +137,47 @@ class TestTrainer:
         again.resume(tmp_path / "whole.safetensors")
         again.train(4)
         assert_same(again.state_dict(), whole)
+
+    def test_measures_between_the_ends_of_epochs(self, tmp_path, whole):
+        """At every multiple of `every` and every end of an epoch, once where they meet; the rest stays the same."""
+        file = tmp_path / "often.safetensors"
+        often = make(every=3)
+        often.train(2, checkpoint=file)
+        often = make(every=3)
+        often.resume(file)
+        often.train(4, checkpoint=file)
+        assert [step for step, _ in often.curve] == [3, 5, 6, 9, 10, 12, 15, 18, 20]
+        accuracies = dict(often.curve)
+        assert [accuracies[step] for step in (5, 10, 15, 20)] == [e.test_accuracy for e in often.epochs]
+        state = tn.load(file)
+        assert state["curve"].shape == (9, 2)
+        del state["curve"], whole["curve"]
+        assert_same(state, whole)
+
+    def test_stops_where_the_loss_is_no_number(self, tmp_path, whole):
+        """In the second epoch: the checkpoint stays as it was, and no update is made with that loss."""
+        file = tmp_path / "part.safetensors"
+        trainer = make()
+        trainer.train(1, checkpoint=file)
+        kept, before = file.read_bytes(), trainer.model.state_dict()["0.weight"].numpy().copy()
+        honest = trainer.loss
+        trainer.loss = lambda scores, y: (
+            honest(scores, y) * (float("inf") if len(trainer.losses) == 7 else 0.0)
+        )
+        trainer.optimizer.param_groups[0]["weight_decay"] = 0.0
+        trainer.optimizer.param_groups[0]["momentum"] = 0.0
+        message = r"^train: the loss must stay finite; got inf at step 8, learning rate 0\.07"
+        with pytest.raises(DivergenceError, match=message) as caught:
+            trainer.train(4, checkpoint=file)
+        assert caught.value.step == len(trainer.losses) == 8
+        assert len(trainer.epochs) == 1
+        assert file.read_bytes() == kept
+        np.testing.assert_array_equal(trainer.model.state_dict()["0.weight"].numpy(), before)
+
+    @pytest.mark.parametrize("every", [0, -3])
+    def test_every_is_positive(self, every):
+        with pytest.raises(ArgumentError, match=rf"^Trainer: every must be a positive int; got {every}$"):
+            make(every=every)
 
     def test_reports(self, capfd):
         trainer = make()

@@ -749,6 +749,7 @@ def the_rest() -> None:
         errors.DTypeError,
         errors.GraphError,
         errors.DataError,
+        errors.DivergenceError,
     )
     assert failed
 
@@ -774,10 +775,11 @@ def studying() -> None:
         loader,
         lambda: 0.5,
         settings={"lr": 0.1, "name": None},
+        every=2,
     )
     trainer.train(1)
     epoch: experiments.Epoch = trainer.epochs[0]
-    f = epoch.loss + epoch.test_accuracy + trainer.losses[0] + trainer.rates[0]
+    f = epoch.loss + epoch.test_accuracy + trainer.losses[0] + trainer.rates[0] + trainer.curve[0][1]
 
 
 if TYPE_CHECKING:  # what the checker must refuse: an ignore that is not needed is an error in strict mode

@@ -33,3 +33,19 @@ class GraphError(TinynetError, RuntimeError):
 
 class DataError(TinynetError, RuntimeError):
     """A data set or checkpoint file that is missing, damaged, or does not fit."""
+
+
+class DivergenceError(TinynetError, ArithmeticError):
+    """A training whose loss is no finite number any more, so that nothing can come of going on.
+
+    Parameters
+    ----------
+    message : str
+        What is said.
+    step : int
+        The step, counted from 1, whose loss is not finite; an attribute too.
+    """
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step

@@ -7,6 +7,7 @@ the augmentation of an epoch are functions of seed and epoch alone, so a run tha
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -20,7 +21,7 @@ from tinynet import random
 from tinynet._check import integer
 from tinynet._tensor import Tensor
 from tinynet.data import DataLoader
-from tinynet.errors import ArgumentError, DataError
+from tinynet.errors import ArgumentError, DataError, DivergenceError
 from tinynet.experiments.training import progress_bar
 from tinynet.io import load, save
 from tinynet.nn import Module
@@ -75,11 +76,15 @@ class Trainer:
     settings : mapping, optional
         Text, numbers, bools and None under text keys that say what run this is: they go into the checkpoint,
         and `resume` insists on the same.
+    every : int, optional
+        Call ``test()`` also within epochs, after every multiple of so many steps of the run.
 
     Attributes
     ----------
     epochs : list of Epoch
         One per finished epoch.
+    curve : list of (int, float)
+        Steps made and test accuracy, at the end of every epoch and, with `every`, in between.
     losses, rates : list of float
         Loss and learning rate (of the first group) of every step.
     saved : int
@@ -101,11 +106,14 @@ class Trainer:
         *,
         scheduler: LRScheduler | None = None,
         settings: Mapping[str, str | float | bool | None] | None = None,
+        every: int | None = None,
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.loader, self.test, self.scheduler = loader, test, scheduler
         self.settings = dict(settings or {})
+        self.every = None if every is None else integer("Trainer", "every", every, 1)
         self.epochs: list[Epoch] = []
+        self.curve: list[tuple[int, float]] = []
         self.losses: list[float] = []
         self.rates: list[float] = []
         self.saved = 0
@@ -128,6 +136,8 @@ class Trainer:
         ------
         DTypeError, ArgumentError
             If `epochs` is no positive int.
+        DivergenceError
+            If a loss is not finite; it is the last one in `losses`, and the update with it is not made.
         """
         epochs = integer("train", "epochs", epochs, 1)
         size = len(self.loader.dataset)  # type: ignore[arg-type]
@@ -149,30 +159,44 @@ class Trainer:
 
     def _epoch(self, bar: Any) -> Epoch:
         self.model.train()
-        total, right, seen, waiting = 0.0, 0, 0, 0.0
+        total, right, seen, waiting, testing = 0.0, 0, 0, 0.0, 0.0
         begin = ready = time.perf_counter()
         for x, y in self.loader:
             waiting += time.perf_counter() - ready
             self.rates.append(self.optimizer.param_groups[0]["lr"])
             scores = self.model(x)  # (B, K)
             loss = self.loss(scores, y)
+            self.losses.append(loss.item())
+            if not math.isfinite(self.losses[-1]):
+                raise DivergenceError(
+                    f"train: the loss must stay finite; got {self.losses[-1]} at step {len(self.losses)}, "
+                    f"learning rate {self.rates[-1]:.4g}",
+                    len(self.losses),
+                )
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
             if self.scheduler is not None:
                 self.scheduler.step()
-            self.losses.append(loss.item())
             total += self.losses[-1] * len(y)
             right += int(np.count_nonzero(scores.detach().numpy().argmax(axis=1) == y.numpy()))
             seen += len(y)
             mean = sum(self.losses[-_SHOWN:]) / len(self.losses[-_SHOWN:])
             bar.set_postfix_str(f"loss {mean:.3f}, accuracy {right / seen:.3f}", refresh=False)
             bar.update(len(y))
+            if self.every is not None and len(self.losses) % self.every == 0:
+                testing += self._measure()
             ready = time.perf_counter()
-        seconds = time.perf_counter() - begin
-        test_accuracy = self.test()
-        testing = time.perf_counter() - begin - seconds
-        return Epoch(total / seen, right / seen, test_accuracy, seconds, waiting, testing)
+        seconds = time.perf_counter() - begin - testing
+        if not (self.curve and self.curve[-1][0] == len(self.losses)):
+            testing += self._measure()
+        return Epoch(total / seen, right / seen, self.curve[-1][1], seconds, waiting, testing)
+
+    def _measure(self) -> float:
+        """Append the test accuracy of this moment to the curve; return the seconds that it took."""
+        begin = time.perf_counter()
+        self.curve.append((len(self.losses), self.test()))
+        return time.perf_counter() - begin
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a checkpoint holds; "clock" alone differs between equal runs."""
@@ -190,6 +214,7 @@ class Trainer:
             "generator": random.default_generator.get_state(),
             "losses": np.array(self.losses, np.float64),
             "rates": np.array(self.rates, np.float64),
+            "curve": np.array(self.curve, np.float64).reshape(-1, 2),
             "epochs": {name: column(name) for name in ("loss", "accuracy", "test_accuracy")},
             "clock": {name: column(name) for name in _CLOCK},
         }
@@ -231,6 +256,7 @@ class Trainer:
         self.loader.load_state_dict(state["loader"])
         random.default_generator.set_state(state["generator"])
         self.losses, self.rates = state["losses"].tolist(), state["rates"].tolist()
+        self.curve = [(int(step), accuracy) for step, accuracy in state["curve"].tolist()]
         columns = {**state["epochs"], **state["clock"]}
         self.epochs = [
             Epoch(**dict(zip(columns, row, strict=True)))

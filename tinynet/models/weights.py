@@ -34,8 +34,8 @@ def draws_undone() -> Iterator[None]:
 def draw_weights_(model: M, generator: Generator | None, *, he: str | None = None) -> M:
     """Draw convolutions and linear layers as their constructors do: U(-b, b) with b = 1 / sqrt(fan_in).
 
-    With `he`, "fan_in" or "fan_out", convolutions are drawn from N(0, 2 / fan) instead (He et al. 2015, eq. 10
-    and 14), and their biases are 0.
+    With `he`, "fan_in" or "fan_out", convolutions are drawn from N(0, 2 / fan) instead (He et al. 2015,
+    eq. 10 and 14), and their biases are 0.
 
     First the weights in order, then the biases from the last layer to the first: convolutions without a bias,
     as they stand before a batch normalisation, move neither a weight nor the classifier's bias.
