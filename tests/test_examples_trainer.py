@@ -139,7 +139,7 @@ class TestTrainer:
         assert_same(again.state_dict(), whole)
 
     def test_measures_between_the_ends_of_epochs(self, tmp_path, whole):
-        """At every multiple of `every` and every end of an epoch, once where they meet; the rest stays the same."""
+        """At multiples of `every` and ends of epochs, once where they meet; all else stays the same."""
         file = tmp_path / "often.safetensors"
         often = make(every=3)
         often.train(2, checkpoint=file)
