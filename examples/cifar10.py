@@ -21,13 +21,23 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tinynet.experiments import Trainer
-    from tinynet.experiments.image_study import Images, Settings
+from tinynet.errors import DataError
+from tinynet.experiments import (
+    Trainer,
+    charts,
+    confident_mistakes,
+    confusion_matrix,
+    program,
+    scores,
+    table,
+    write_csv,
+    write_json,
+)
+from tinynet.experiments.classification import probabilities
+from tinynet.experiments.image_study import CHUNK, NETWORKS, SCHEDULES, Images, Settings, make_trainer
+from tinynet.experiments.options import integer, number
 
 CHECKPOINT = "checkpoint.safetensors"
 DATASETS = ("cifar-10", "fashion-mnist", "mnist", "digits")
@@ -36,19 +46,9 @@ SMOKE = {"epochs": 2, "batch_size": 32, "limit": 256}
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; on a bad option argparse prints why and exits with code 2."""
-    from tinynet.experiments.image_study import NETWORKS, SCHEDULES
-    from tinynet.experiments.options import integer, number
-
-    summary, details = __doc__.split("\n\n", 1)
-    parser = argparse.ArgumentParser(
-        description=summary,
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = program.make_parser(__doc__)
     add = parser.add_argument
     add("--model", choices=tuple(NETWORKS), default="bn_inception_small", help="(default bn_inception_small)")
-    add("--dataset", choices=DATASETS, default="cifar-10", help="(default cifar-10)")
     add("--epochs", type=integer(1), metavar="N", help="passes over the training images (default 30)")
     add("--batch-size", type=integer(2), metavar="N", help="images per update (default 128)")
     add(
@@ -70,9 +70,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help="random crops, and flips but of digits (default: for cifar-10 and fashion-mnist)",
     )
-    add("--seed", type=integer(0), help="of weights, order, augmentation and dropout (default 0)")
     add("--limit", type=integer(2), metavar="N", help="the first N images of each part only, for trials")
-    add("--threads", type=integer(1), metavar="N", help="threads to use (default: all cores; same bits)")
     add(
         "--workers",
         type=integer(0),
@@ -80,21 +78,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="threads that make batches ahead (default 0: a batch takes half a millisecond; same bits)",
     )
-    add(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="folder to look in for the data set, before $TINYNET_DATA and the user cache",
-    )
-    add("--offline", action="store_true", help="never touch the network")
-    add("--out", type=Path, metavar="DIR", help="results (default runs/DATASET-MODEL)")
     add("--resume", action="store_true", help="go on from the checkpoint in --out")
-    add(
-        "--smoke",
-        action="store_true",
-        help="a trial of seconds that goes through everything: unless given otherwise 2 epochs of 256 images "
-        "in batches of 32, the second one resumed from the checkpoint of the first",
+    program.add_common(
+        parser,
+        datasets=DATASETS,
+        seed="of weights, order, augmentation and dropout",
+        out="runs/DATASET-MODEL",
+        smoke="a trial of seconds that goes through everything: unless given otherwise 2 epochs of 256 "
+        "images in batches of 32, the second one resumed from the checkpoint of the first",
     )
+    parser.set_defaults(out=None)
     options = parser.parse_args(arguments)
     if options.smoke and options.resume:
         parser.error("argument --resume: --smoke resumes by itself")
@@ -110,25 +103,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Run the study; return the exit code: 0, 1 (could not run) or 130 (interrupted)."""
     progress = Progress()
-    try:
-        from tinynet.errors import TinynetError
-
-        try:
-            run(parse_arguments(arguments), progress)
-        except (TinynetError, ImportError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-    except KeyboardInterrupt:
-        print(f"\nInterrupted {progress.where}.\n{progress.kept()}", file=sys.stderr)
-        return 130
-    return 0
+    return program.execute(lambda: run(parse_arguments(arguments), progress), progress)
 
 
 @dataclasses.dataclass
-class Progress:
+class Progress(program.Progress):
     """How far the program is, for the message after Ctrl-C."""
 
-    where: str = "before the training began"
     checkpoint: Path | None = None  # None for --smoke, which starts anew
     trainer: Trainer | None = None
 
@@ -142,14 +123,7 @@ class Progress:
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
     """Train, write the files, print the results."""
-    import tinynet as tn
-    from tinynet.errors import DataError
-    from tinynet.experiments import require
-    from tinynet.experiments.image_study import make_trainer
-
-    require("matplotlib", "tqdm")
-    if options.threads is not None:
-        tn.set_num_threads(options.threads)
+    program.prepare(options)
     checkpoint = options.out / CHECKPOINT
     progress.checkpoint = None if options.smoke else checkpoint
     if checkpoint.exists() and not (options.resume or options.smoke):
@@ -163,8 +137,7 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     progress.where = "during the training"
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     print(
-        f"tinynet {tn.__version__}, {tn.get_num_threads()} thread(s); data set {images.name}: "
-        f"{len(images.x):,} training and {len(images.x_test):,} test images\n"
+        f"{program.banner(images.name, len(images.x), len(images.x_test))}\n"
         f"{settings.model}: {parameters:,} parameters; {settings.epochs} epoch(s) of "
         f"{len(trainer.loader):,} steps, batches of {settings.batch_size}, lr {settings.lr:g} "
         f"({settings.schedule}), augmentation {'on' if settings.augment else 'off'}, seed {settings.seed}\n"
@@ -188,16 +161,7 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
 
 def load_images(options: argparse.Namespace) -> tuple[Images, Settings, str | None]:
     """Load both parts of the data set; return them, the settings and, if another one stands in, a notice."""
-    from tinynet.experiments.image_study import Images, Settings
-    from tinynet.experiments.options import load_parts
-
-    print(f"looking for the data set {options.dataset} ...", flush=True)
-    training, test, warnings = load_parts(options.dataset, options.data, options.offline)
-    for warning in warnings:
-        print(f"WARNING: {warning}", file=sys.stderr, flush=True)
-    notice = None
-    if training.name != options.dataset:
-        notice = f"{options.dataset} was asked for and not found: these are results of {training.name}"
+    training, test, notice = program.load_dataset(options)
     names = [field.name for field in dataclasses.fields(Settings) if field.name not in ("dataset", "model")]
     given = {name: getattr(options, name) for name in names}
     settings = Settings.recipe(training.name, options.model, **given)
@@ -211,20 +175,6 @@ def write_results(
     out: Path, images: Images, settings: Settings, trainer: Trainer, notice: str | None
 ) -> None:
     """Write tables and pictures, each file complete or not at all."""
-    import tinynet as tn
-    from tinynet.experiments import (
-        charts,
-        confident_mistakes,
-        confusion_matrix,
-        figure_png,
-        scores,
-        write_csv,
-        write_json,
-    )
-    from tinynet.experiments.classification import probabilities
-    from tinynet.experiments.image_study import CHUNK
-    from tinynet.io import atomic_write
-
     shares = probabilities(scores(trainer.model, images.x_test, chunk=CHUNK, prepare=images.normalize))
     guesses = shares.argmax(axis=1)
     matrix = confusion_matrix(images.y_test, guesses, len(images.classes))
@@ -232,14 +182,8 @@ def write_results(
     epochs = [dataclasses.asdict(epoch) for epoch in trainer.epochs]
     momentum = "Nesterov momentum" if settings.nesterov else "momentum"
     results = {
-        "experiment": "cifar10",
-        "tinynet": tn.__version__,
-        "dataset": images.name,
-        "notice": notice,
-        "settings": dataclasses.asdict(settings),
+        **program.results_head("cifar10", dataclasses.asdict(settings), dataset=images.name, notice=notice),
         "optimizer": f"SGD with {momentum}, weight decay on all parameters, mean cross-entropy",
-        "threads": tn.get_num_threads(),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "test_accuracy": trainer.epochs[-1].test_accuracy,
         "epochs": {name: [epoch[name] for epoch in epochs] for name in epochs[0]},
         "classes": images.classes,
@@ -275,9 +219,7 @@ def write_results(
     }
     for name, draw in pictures.items():
         width, height = charts.SIZES[name]
-        png = figure_png(draw, width=width, height=height)
-        with atomic_write(out / f"{name}.png", "wb") as file:
-            file.write(png)
+        program.write_figure(out / f"{name}.png", draw, width=width, height=height)
 
 
 def rows(dataset: str, model: str, trainer: Trainer) -> list[list[object]]:
@@ -295,8 +237,6 @@ def rows(dataset: str, model: str, trainer: Trainer) -> list[list[object]]:
 
 def print_results(images: Images, settings: Settings, trainer: Trainer) -> None:
     """Print the final table."""
-    from tinynet.experiments import table
-
     epochs = trainer.epochs
     seconds = sum(epoch.seconds for epoch in epochs)
     waiting = sum(epoch.waiting for epoch in epochs)

@@ -21,41 +21,48 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinynet.experiments import (
+    Claim,
+    History,
+    claims_table,
+    figures,
+    program,
+    steps_to_accuracy,
+    table,
+    write_csv,
+    write_json,
+)
+from tinynet.experiments.mnist_study import (
+    DEFAULT_STEPS,
+    NETWORKS,
+    THRESHOLD,
+    Images,
+    Run,
+    Settings,
+    claims,
+    train_network,
+)
+from tinynet.experiments.options import integer, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tinynet.experiments import Claim, History
-    from tinynet.experiments.mnist_study import Images, Run, Settings
-
 UNIT = 0  # the "typical" unit of Figure 1, fixed before the first run; the median of all 100 stands beside it
 FILES = ("results.json", "history.csv", "figure1.png")  # in the order in which they are written
-Runs = dict[int, dict[str, "Run"]]  # seed -> name of the network -> run
+Runs = dict[int, dict[str, Run]]  # seed -> name of the network -> run
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; on a bad option argparse prints why and exits with code 2."""
-    from tinynet.experiments.options import integer, number
-
-    summary, details = __doc__.split("\n\n", 1)
-    parser = argparse.ArgumentParser(
-        description=summary,
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = program.make_parser(__doc__)
     add = parser.add_argument
     add("--steps", type=integer(1), metavar="N", help="updates per network (default 50000; digits: 5000)")
-    add(
-        "--seed",
-        type=integer(0),
-        default=0,
-        help="seed of the initial weights and of the batches (default 0)",
-    )
     add(
         "--seeds",
         type=integer(1),
@@ -63,14 +70,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="repeat with N seeds, --seed and those that follow it, and report them all (default 1)",
     )
-    add("--dataset", choices=("mnist", "fashion-mnist", "digits"), default="mnist", help="(default mnist)")
-    add(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="folder to look in for the data set, before $TINYNET_DATA and the user cache",
-    )
-    add("--offline", action="store_true", help="never touch the network")
     add("--batch-size", type=integer(2), default=60, metavar="N", help="examples per update (default 60)")
     add("--lr", type=number(True), default=0.1, help="learning rate (default 0.1)")
     add(
@@ -79,19 +78,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         default=0.1,
         help="standard deviation of the initial weights, which are Gaussian with mean 0 (default 0.1)",
     )
-    add(
-        "--threads",
-        type=integer(1),
-        default=1,
-        metavar="N",
-        help="threads to use (default 1: on so small a network a second one gains a tenth, and where the "
-        "machine's cores are busy the two wait for each other; results are the same bits)",
-    )
-    add("--out", type=Path, default=Path("runs/mnist"), metavar="DIR", help="results (default runs/mnist)")
-    add(
-        "--smoke",
-        action="store_true",
-        help="a trial of seconds: 300 steps unless --steps is given, measured every 50 steps; no bounds",
+    program.add_common(
+        parser,
+        datasets=tuple(DEFAULT_STEPS),
+        seed="of the initial weights and of the batches",
+        threads=1,
+        threads_reason="on so small a network a second one gains a tenth, and where the machine's cores are "
+        "busy the two wait for each other",
+        out="runs/mnist",
+        smoke="a trial of seconds: 300 steps unless --steps is given, measured every 50 steps; no bounds",
     )
     return parser.parse_args(arguments)
 
@@ -99,25 +94,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Run the study; return the exit code: 0, 1 (could not run) or 130 (interrupted)."""
     progress = Progress()
-    try:
-        from tinynet.errors import TinynetError
-
-        try:
-            run(parse_arguments(arguments), progress)
-        except (TinynetError, ImportError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-    except KeyboardInterrupt:
-        print(f"\nInterrupted {progress.where}.\n{progress.kept()}", file=sys.stderr)
-        return 130
-    return 0
+    return program.execute(lambda: run(parse_arguments(arguments), progress), progress)
 
 
 @dataclasses.dataclass
-class Progress:
+class Progress(program.Progress):
     """How far the program is, for the message after Ctrl-C."""
 
-    where: str = "before the training began"
     options: argparse.Namespace | None = None
     written: dict[str, int] = dataclasses.field(default_factory=dict)  # file -> finished seeds in it
 
@@ -133,21 +116,15 @@ class Progress:
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
     """Train both networks for every seed, write the files, print the results."""
-    import tinynet as tn
-    from tinynet.experiments import require
-    from tinynet.experiments.mnist_study import NETWORKS, train_network
-
     progress.options = options
     print("Ioffe and Szegedy (2015), section 4.1: a network without and with batch normalisation", flush=True)
-    require("matplotlib", "tqdm")
-    tn.set_num_threads(options.threads)
+    program.prepare(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    print(f"looking for the data set {options.dataset} ...", flush=True)
-    images, notice = load_images(options)
+    training, test, notice = program.load_dataset(options)
+    images = Images.of(training, test)
     settings = make_settings(options, images.name)
     print(
-        f"tinynet {tn.__version__}, {tn.get_num_threads()} thread(s); data set {images.name}: "
-        f"{len(images.x):,} training and {len(images.x_test):,} test images\n"
+        f"{program.banner(images.name, len(images.x), len(images.x_test))}\n"
         f"{settings.steps:,} steps of {settings.batch_size} examples per network, lr {settings.lr:g}, "
         f"weights N(0, {settings.std:g}^2), results into {options.out}",
         flush=True,
@@ -165,24 +142,8 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     print_results(images.name, settings, runs)
 
 
-def load_images(options: argparse.Namespace) -> tuple[Images, str | None]:
-    """Load both parts of the data set; return them with the warning, if another one stands in."""
-    from tinynet.experiments.mnist_study import Images
-    from tinynet.experiments.options import load_parts
-
-    training, test, warnings = load_parts(options.dataset, options.data, options.offline)
-    for warning in warnings:
-        print(f"WARNING: {warning}", file=sys.stderr, flush=True)
-    notice = None
-    if training.name != options.dataset:
-        notice = f"{options.dataset} was asked for and not found: these are results of {training.name}"
-    return Images.of(training, test), notice
-
-
 def make_settings(options: argparse.Namespace, name: str) -> Settings:
     """Combine the options with the defaults of the data set that is there."""
-    from tinynet.experiments.mnist_study import DEFAULT_STEPS, Settings
-
     steps = options.steps or (300 if options.smoke else DEFAULT_STEPS[name])
     short = {"every": 50, "population_batches": 20} if options.smoke else {}
     return Settings(steps, options.batch_size, options.lr, options.std, **short)
@@ -193,8 +154,6 @@ def make_settings(options: argparse.Namespace, name: str) -> Settings:
 
 def claims_of(name: str, settings: Settings, networks: dict[str, Run]) -> list[Claim]:
     """Return the six claims on one seed."""
-    from tinynet.experiments.mnist_study import claims
-
     return claims(name, settings, networks["baseline"].history, networks["batch_norm"].history)
 
 
@@ -224,11 +183,6 @@ def write_results(
 
     `written` receives how many seeds each file holds.
     """
-    import tinynet as tn
-    from tinynet.experiments import figure_png, steps_to_accuracy, write_csv, write_json
-    from tinynet.experiments.mnist_study import THRESHOLD
-    from tinynet.io import atomic_write
-
     first = next(iter(runs))
     all_runs = [
         {
@@ -242,19 +196,14 @@ def write_results(
         }
         for seed, networks in runs.items()
     ]
+    description = {
+        **dataclasses.asdict(settings),
+        "threshold": THRESHOLD,
+        "unit": UNIT,
+        "optimizer": "SGD, no momentum, mean cross-entropy",
+    }
     results = {
-        "experiment": "mnist",
-        "tinynet": tn.__version__,
-        "dataset": images.name,
-        "notice": notice,
-        "settings": {
-            **dataclasses.asdict(settings),
-            "threshold": THRESHOLD,
-            "unit": UNIT,
-            "optimizer": "SGD, no momentum, mean cross-entropy",
-            "threads": tn.get_num_threads(),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        },
+        **program.results_head("mnist", description, dataset=images.name, notice=notice),
         "seed": first,
         "seeds": list(runs),
         "seeds_asked_for": seeds,
@@ -280,16 +229,12 @@ def write_results(
     ]
     write_csv(out / "history.csv", head, rows)
     written["history.csv"] = len(runs)
-    png = figure_png(lambda figure: draw(figure, images.name, settings, runs))
-    with atomic_write(out / "figure1.png", "wb") as file:
-        file.write(png)
+    program.write_figure(out / "figure1.png", lambda figure: draw(figure, images.name, settings, runs))
     written["figure1.png"] = len(runs)
 
 
 def print_results(name: str, settings: Settings, runs: Runs) -> None:
     """Print times, the claims on the first seed and, if there are more, the table of all seeds."""
-    from tinynet.experiments import claims_table, table
-
     all_claims = {seed: claims_of(name, settings, networks) for seed, networks in runs.items()}
     first = next(iter(runs))
     for network in runs[first]:
@@ -325,10 +270,6 @@ def verdict(claims: list[Claim]) -> str:
 
 def draw(figure: Figure, name: str, settings: Settings, runs: Runs) -> None:
     """Draw three panels as in the paper: accuracy of both networks, percentiles without and with BN."""
-    import numpy as np
-
-    from tinynet.experiments import figures
-
     first = next(iter(runs))
     left, middle, right = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1.1, 1, 1]})
     middle.sharey(right)
@@ -365,10 +306,6 @@ def draw(figure: Figure, name: str, settings: Settings, runs: Runs) -> None:
 
 def percentiles(axes: Axes, histories: list[History], colour: str) -> None:
     """Draw percentiles: lines for the one unit, dots for the median of all units (shaded over the seeds)."""
-    import numpy as np
-
-    from tinynet.experiments import figures
-
     steps = np.array(histories[0].steps)
     unit, median = histories[0].unit(UNIT), histories[0].median_over_units()  # (T, 3) each
     units = histories[0].percentiles[0].shape[1]

@@ -102,7 +102,7 @@ class TestMnistSmoke:
         settings = results["settings"]
         expected = {"steps": 300, "batch_size": 60, "lr": 0.1, "std": 0.1, "every": 50, "unit": 0}
         assert {key: settings[key] for key in expected} == expected
-        assert settings["threads"] == 1  # the default
+        assert results["threads"] == 1  # the default
         assert [entry["seed"] for entry in results["runs"]] == [7, 8]
         assert results["runs"][0]["claims"] == results["claims"]
         assert results["runs"][0]["curves"] == results["curves"]

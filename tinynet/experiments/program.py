@@ -1,0 +1,247 @@
+"""What the programs of the studies share: command line, exit codes, data set, files.
+
+A study is a script whose docstring is its help and whose ``main`` is four lines::
+
+    progress = Progress()
+    return program.execute(lambda: run(parse_arguments(arguments), progress), progress)
+
+It prints what it does as it goes, and ends with exit code 0, with 1 and one line ``error: ...`` on stderr
+where it could not run, with 130 and what is kept after Ctrl-C; bad options end it with 2, before any work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinynet._version import __version__
+from tinynet.data import ImageDataset
+from tinynet.errors import TinynetError
+from tinynet.experiments.extras import require
+from tinynet.experiments.figures import DPI, WIDTH, figure_png
+from tinynet.experiments.options import integer, load_parts
+from tinynet.io import atomic_write
+from tinynet.ops.threads import get_num_threads, set_num_threads
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+# ---- command line
+
+
+def make_parser(docstring: str) -> argparse.ArgumentParser:
+    """Make a parser whose help begins with the docstring's summary and ends with the rest of it."""
+    summary, _, details = docstring.partition("\n\n")
+    return argparse.ArgumentParser(
+        description=summary,
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_common(
+    parser: argparse.ArgumentParser,
+    *,
+    out: str,
+    smoke: str,
+    datasets: Sequence[str] = (),
+    seed: str = "of everything that is drawn at random",
+    threads: int | None = None,
+    threads_reason: str = "",
+) -> None:
+    """Add the options that every study has.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Gets --seed, --threads, --out and --smoke and, with `datasets`, --dataset, --data and --offline.
+    out : str
+        The default folder for results.
+    smoke : str
+        What the trial run does.
+    datasets : sequence of str
+        The names to choose from, the default first; none for a study without data.
+    seed : str
+        What the seed is of; it is 0 by default.
+    threads : int, optional
+        The default number of threads; None for all cores.
+    threads_reason : str
+        Why that number.
+    """
+    add = parser.add_argument
+    if datasets:
+        add("--dataset", choices=tuple(datasets), default=datasets[0], help=f"(default {datasets[0]})")
+        add(
+            "--data",
+            type=Path,
+            metavar="DIR",
+            help="folder to look in for the data set, before $TINYNET_DATA and the user cache",
+        )
+        add("--offline", action="store_true", help="never touch the network")
+    add("--seed", type=integer(0), default=0, help=f"seed {seed} (default 0)")
+    usual = "all cores" if threads is None else threads
+    why = f": {threads_reason}" if threads_reason else ""
+    add(
+        "--threads",
+        type=integer(1),
+        default=threads,
+        metavar="N",
+        help=f"threads to use (default {usual}{why}; same bits)",
+    )
+    add("--out", type=Path, default=Path(out), metavar="DIR", help=f"results (default {out})")
+    add("--smoke", action="store_true", help=smoke)
+
+
+# ---- the run
+
+
+@dataclass
+class Progress:
+    """How far a program is, for the message after Ctrl-C; a study adds what it keeps.
+
+    Attributes
+    ----------
+    where : str
+        What was going on.
+    """
+
+    where: str = "before the training began"
+
+    def kept(self) -> str:
+        """Say what is in the files, and what a later run can go on from."""
+        return "Nothing was written."
+
+
+def execute(work: Callable[[], None], progress: Progress) -> int:
+    """Do the work of a program and return its exit code.
+
+    Parameters
+    ----------
+    work : callable
+        Reads the command line, runs, writes, prints.
+    progress : Progress
+        What `work` keeps up to date.
+
+    Returns
+    -------
+    int
+        0; 1 after an error that a user can mend, which stands on stderr; 130 after Ctrl-C.
+    """
+    try:
+        work()
+    except (TinynetError, ImportError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nInterrupted {progress.where}.\n{progress.kept()}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Check that the packages of the studies are there, before any work, and set the number of threads."""
+    require("matplotlib", "tqdm")
+    if options.threads is not None:
+        set_num_threads(options.threads)
+
+
+def load_dataset(options: argparse.Namespace) -> tuple[ImageDataset, ImageDataset, str | None]:
+    """Load the data set that the options name, or the one that stands in for it.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With `dataset`, `data` and `offline`.
+
+    Returns
+    -------
+    tuple of ImageDataset, ImageDataset, str or None
+        The training part, the test part and, if another data set stands in, a notice for the results; the
+        warning itself is printed.
+
+    Raises
+    ------
+    DataError
+        If a file is damaged.
+    """
+    print(f"looking for the data set {options.dataset} ...", flush=True)
+    training, test, warnings = load_parts(options.dataset, options.data, options.offline)
+    for warning in warnings:
+        print(f"WARNING: {warning}", file=sys.stderr, flush=True)
+    notice = None
+    if training.name != options.dataset:
+        notice = f"{options.dataset} was asked for and not found: these are results of {training.name}"
+    return training, test, notice
+
+
+def banner(name: str, training: int, test: int) -> str:
+    """Return the line that says what runs: version, threads, data set and its numbers of images."""
+    return (
+        f"tinynet {__version__}, {get_num_threads()} thread(s); data set {name}: "
+        f"{training:,} training and {test:,} test images"
+    )
+
+
+# ---- files
+
+
+def results_head(
+    experiment: str, settings: Mapping[str, object], *, dataset: str | None = None, notice: str | None = None
+) -> dict[str, object]:
+    """Return what every results.json begins with.
+
+    Parameters
+    ----------
+    experiment : str
+        The name of the script.
+    settings : mapping
+        What the run was made with.
+    dataset : str, optional
+        The name of the data set that was used.
+    notice : str, optional
+        From `load_dataset`.
+
+    Returns
+    -------
+    dict
+        experiment, tinynet, dataset, notice, settings, threads, finished.
+    """
+    return {
+        "experiment": experiment,
+        "tinynet": __version__,
+        "dataset": dataset,
+        "notice": notice,
+        "settings": settings,
+        "threads": get_num_threads(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def write_figure(
+    path: str | os.PathLike[str],
+    draw: Callable[[Figure], None],
+    *,
+    width: float = WIDTH,
+    height: float = 3.3,
+    dpi: int = DPI,
+) -> None:
+    """Make a figure with `figure_png` and write it, complete or not at all; the folder must exist.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The PNG file.
+    draw, width, height, dpi
+        As those of `figure_png`.
+    """
+    png = figure_png(draw, width=width, height=height, dpi=dpi)
+    with atomic_write(path, "wb", operation="write_figure") as file:
+        file.write(png)
