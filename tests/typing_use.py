@@ -522,6 +522,16 @@ def modules_and_training(folder: Path) -> None:
     bn.freeze(net, affine=True)
     bn.unfreeze(net, affine=True)
     folded: Net = bn.fold(net, tn.randn(5, 4), inplace=False)
+    stable: bn.StableRate = bn.largest_stable_rate(
+        lambda: models.gaussian_weights_(nn.Linear(4, 3), 0.0),
+        nn.MSELoss(),
+        [(tn.ones(1, 4), tn.ones(1, 3))] * 2,
+        low=0.1,
+        flat=None,
+    )
+    trial: bn.RateTrial = stable.trials[0]
+    losses: tuple[float, ...] = trial.losses
+    assert min(losses) < (stable.rate or 1)
     t = folded(tn.randn(5, 4))
     mlp: nn.Sequential = models.mnist_mlp(batch_norm=True, hidden=5, layers=1)
     networks: list[nn.Sequential] = [
