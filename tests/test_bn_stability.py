@@ -134,6 +134,23 @@ def test_flat_network_is_not_stable():
     assert found.rate < 0.75 < found.unstable
     dead = next(trial for trial in found.trials if trial.rate == found.unstable)
     assert dead.losses == (4.0,) + 39 * (1.0,)
+    held = bn.largest_stable_rate(Unit, nn.MSELoss(), batches, flat=1.0, learns=False)
+    assert (held.rate, held.unstable) == (100, None)  # a dead unit does not diverge
+
+
+def test_what_diverges_and_what_does_not_learn():
+    """The loss w^2 from w = 1: a step takes w to (1 - 2 rate) w, so above a rate of 1 it grows.
+
+    The last of 11 losses is 9^10 at a rate of 2, 4^10 at 1.5: the limit lies between.  Neither learns.
+    """
+    limit = 2.0**24
+    options = {"low": 0.5, "high": 2.0, "precision": 1.05, "limit": limit}
+    make, batches = constant_layer([[1.0]]), [(np.ones((1, 1)), np.zeros((1, 1)))] * 11
+    held = bn.largest_stable_rate(make, nn.MSELoss(), batches, learns=False, **options)
+    growth = (limit ** (1 / 20) + 1) / 2  # (2 rate - 1)^20 = limit
+    assert held.rate < growth < held.unstable
+    learnt = bn.largest_stable_rate(make, nn.MSELoss(), batches, **options)
+    assert learnt.rate < 1 <= learnt.unstable
 
 
 def test_rates_that_learn_nothing_do_not_mislead():
@@ -209,6 +226,7 @@ class TestErrors:
             ({"momentum": -0.1}, ArgumentError, "momentum must be a finite number >= 0; got -0.1"),
             ({"weight_decay": math.nan}, ArgumentError, "weight_decay must be a finite number >= 0; got nan"),
             ({"limit": 0}, ArgumentError, "limit must be a finite number > 0; got 0.0"),
+            ({"learns": 1}, DTypeError, "learns must be a bool; got 1"),
             ({"flat": -1}, ArgumentError, "flat must be a finite number > 0; got -1.0"),
         ],
     )

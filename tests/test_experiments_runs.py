@@ -29,7 +29,11 @@ class TestRuns:
         for tree in (first, second):
             np.testing.assert_array_equal(tree["accuracy"], RESULT["accuracy"])
             np.testing.assert_array_equal(tree["scores"], RESULT["scores"])
-        assert (runs.made, runs.kept) == (["a"], ["a"])
+        assert (runs.made, runs.kept) == (["a"], [])
+        again = Runs(runs.folder)
+        for _ in range(2):
+            again.get("a", SETTINGS, never)
+        assert (again.made, again.kept) == ([], ["a"])
         assert [path.name for path in runs.folder.iterdir()] == ["a.safetensors"]
 
     def test_goes_on_from_the_checkpoint(self, runs):

@@ -773,6 +773,7 @@ def studying() -> None:
         experiments.confusion_matrix(y, [0] * 6, 3),
         experiments.confident_mistakes(np.eye(6, 3), y, 2),
         experiments.smoothed([1.0, 2.0, 3.0], 2),
+        experiments.ensemble_errors(np.ones((2, 6, 3)), y)[0],
     ):
         assert a.size
     loader = data.DataLoader(data.TensorDataset(x, y), 3)

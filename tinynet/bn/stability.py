@@ -77,6 +77,7 @@ def largest_stable_rate(
     momentum: float = 0.0,
     weight_decay: float = 0.0,
     limit: float = 1e3,
+    learns: bool = True,
     flat: float | None = None,
 ) -> StableRate:
     """Find the largest learning rate at which SGD trains a network.
@@ -85,9 +86,9 @@ def largest_stable_rate(
     is stable if both are true:
 
     - every loss is finite and at most `limit` (the trial ends at the first that is not);
-    - the network has learnt: the mean loss of the last quarter of the steps is below the loss of the first
-      step and, where `flat` is given, below `flat`.  A network whose units have died does not diverge: it
-      guesses, and its loss is that of guessing.
+    - the network has learnt, unless `learns` is False: the mean loss of the last quarter of the steps is
+      below the loss of the first step and, where `flat` is given, below `flat`.  A network whose units have
+      died does not diverge: it guesses, and its loss is that of guessing.
 
     The rates `high`, `high` / 4, `high` / 16, ... down to `low` are tried until one is stable; between it and
     the one above it, bisection of the logarithm goes on until the two differ by a factor of at most
@@ -114,6 +115,9 @@ def largest_stable_rate(
         Of SGD; at least 0.
     limit : float, default 1e3
         A loss above it means divergence; above 0.
+    learns : bool, default True
+        Whether a stable network must have learnt.  With False, not to diverge is enough, which is what Bjorck
+        et al. count; a network may do that far above the rates that are of use.
     flat : float, optional
         The loss of guessing: ln K for the cross-entropy of K classes that are equally frequent.
 
@@ -161,6 +165,7 @@ def largest_stable_rate(
     momentum = _check.real(_NAME, "momentum", momentum, 0)
     weight_decay = _check.real(_NAME, "weight_decay", weight_decay, 0)
     limit = _check.real(_NAME, "limit", limit, 0, above=True)
+    learns = _check.boolean(_NAME, "learns", learns)
     if flat is not None:
         flat = _check.real(_NAME, "flat", flat, 0, above=True)
     pairs = _pairs(batches)
@@ -176,7 +181,8 @@ def largest_stable_rate(
                 f"{_NAME}: make must return a new network with the same weights each time; "
                 f"got losses of {trials[0].losses[0]!r} and {losses[0]!r} before the first update"
             )
-        trials.append(RateTrial(rate, _learnt(losses, len(pairs), limit, flat), losses))
+        held = len(losses) == len(pairs) and losses[-1] <= limit
+        trials.append(RateTrial(rate, held and (not learns or _learnt(losses, flat)), losses))
         return trials[-1].stable
 
     best, above = high, None
@@ -243,11 +249,10 @@ def _losses(
     return tuple(losses)
 
 
-def _learnt(losses: tuple[float, ...], steps: int, limit: float, flat: float | None) -> bool:
-    """Whether a trial that should have gone through all steps did, and ended lower than it began."""
-    if len(losses) < steps or not losses[-1] <= limit:
-        return False
-    last = math.fsum(losses[-math.ceil(steps / 4) :]) / math.ceil(steps / 4)
+def _learnt(losses: tuple[float, ...], flat: float | None) -> bool:
+    """Whether a whole trial ended lower than it began."""
+    quarter = math.ceil(len(losses) / 4)
+    last = math.fsum(losses[-quarter:]) / quarter
     return last < losses[0] and (flat is None or last < flat)
 
 

@@ -10,7 +10,13 @@ and `confident_mistakes` look at a classifier; `Claim` puts what was said before
 from __future__ import annotations
 
 from tinynet.experiments.claims import Claim, claims_table, table
-from tinynet.experiments.classification import confident_mistakes, confusion_matrix, scores, smoothed
+from tinynet.experiments.classification import (
+    confident_mistakes,
+    confusion_matrix,
+    ensemble_errors,
+    scores,
+    smoothed,
+)
 from tinynet.experiments.extras import require
 from tinynet.experiments.figures import figure_png
 from tinynet.experiments.measure import (
@@ -38,6 +44,7 @@ __all__ = [
     "column_percentiles",
     "confident_mistakes",
     "confusion_matrix",
+    "ensemble_errors",
     "evaluate",
     "figure_png",
     "require",

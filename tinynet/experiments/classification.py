@@ -179,6 +179,49 @@ def confident_mistakes(probabilities: Array, labels: npt.ArrayLike, limit: int =
     return wrong[np.argsort(-highest[wrong], kind="stable")][:limit].astype(np.int64)
 
 
+def ensemble_errors(probabilities: Array, labels: npt.ArrayLike) -> tuple[FloatArray, float]:
+    """Return the errors of several networks, and of all together, by the mean of their probabilities.
+
+    Ioffe and Szegedy (2015), section 4.2.3: the prediction of an ensemble is based on the arithmetic mean of
+    the class probabilities that its networks give.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray of shape (M, N, K)
+        What each of M >= 1 networks says about N >= 1 examples.
+    labels : array_like of shape (N,), integers in [0, K)
+        The right classes.
+
+    Returns
+    -------
+    tuple of numpy.ndarray of shape (M,) and float
+        Shares of wrong guesses, in [0, 1]: of each network, and of the mean.  An example with a nan is wrong.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit each other, or something is empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinynet.experiments import ensemble_errors
+    >>> ensemble_errors(np.array([[[0.9, 0.1], [0.6, 0.4]], [[0.6, 0.4], [0.1, 0.9]]]), [0, 1])
+    (array([0.5, 0. ]), 0.0)
+    """
+    true = np.asarray(labels, np.int64)
+    if probabilities.ndim != 3 or true.shape != probabilities.shape[1:2] or 0 in probabilities.shape:
+        raise ShapeError(
+            "ensemble_errors: probabilities must have shape (M, N, K) and labels (N,), none of them empty; "
+            f"got {probabilities.shape} and {true.shape}"
+        )
+
+    def wrong(shares: Array) -> npt.NDArray[np.bool_]:
+        return np.asarray((shares.argmax(axis=-1) != true) | np.isnan(shares).any(axis=-1))  # (..., N)
+
+    return wrong(probabilities).mean(axis=-1), float(wrong(probabilities.mean(axis=0)).mean())
+
+
 def smoothed(values: npt.ArrayLike, window: int) -> FloatArray:
     """Return the means of `window` neighbours each: a running mean without the ends.
 

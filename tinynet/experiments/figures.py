@@ -30,6 +30,8 @@ DPI = 166
 # From Okabe and Ito's palette: told apart with every kind of colour vision, and by lightness in grey print.
 BLUE = "#0072B2"
 RED = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
 
 STYLE: dict[str, Any] = {
     "font.size": 10.5,

@@ -39,7 +39,7 @@ class Runs:
     folder : pathlib.Path
         See above.
     made, kept : list of str
-        Names of the runs that `get` has made and that it has read, in the order of the calls.
+        Names of the runs that `get` has made, and of those that were there before, in the order of the calls.
 
     Examples
     --------
@@ -104,7 +104,8 @@ class Runs:
         path = self.path(name)
         wanted = {"tinynet": __version__, **settings}
         if path.exists():
-            self.kept.append(name)
+            if name not in self.made + self.kept:
+                self.kept.append(name)
             return _read(path, wanted)
         self.folder.mkdir(parents=True, exist_ok=True)
         checkpoint = self.folder / f"{name}.part.safetensors"

@@ -1,0 +1,230 @@
+"""The study of Ioffe and Szegedy (2015), section 4.2, at the size of a CPU: Inception without and with BN.
+
+The paper trains its network on ImageNet in seven ways; here `bn_inception_tiny` is trained on small images in
+the same seven.  Two recipes (section 4.2.1):
+
+=====================  ==========================  =======================================
+what                   the original's              the revised one, of BN-x5 and after
+=====================  ==========================  =======================================
+dropout                40 %                        none
+L2 weight              5e-4                        a fifth
+learning rate          falls to a tenth            falls 6 times as fast (as exponent)
+response norm.         after the first max pool    none
+order                  one, drawn once             drawn anew for every epoch
+crops                  from a frame of 4 pixels    from a frame of 2: images less distorted
+=====================  ==========================  =======================================
+
+The learning rate of all falls exponentially, ``rate * 0.1^(t / T)`` after t of the T steps of the original's
+run.  At six times the speed it is down to a thousandth after T / 2, where the runs with the revised recipe
+end; so do those of the two variants that fail in the paper.
+
+The base rate is the original's best of a grid, on a tenth of the training images that nothing is trained on;
+all other rates are multiples of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinynet.data import Augment, DataLoader, ImageDataset, Normalize, TensorDataset
+from tinynet.experiments.classification import probabilities, scores
+from tinynet.experiments.image_study import AUGMENTED, square
+from tinynet.nn import Module
+
+FloatArray = npt.NDArray[np.float64]
+
+CHUNK = 500  # images per forward pass of a test
+SPLIT_SEED = 4242  # chooses the images of the validation part; the same ones for every seed
+FASTER = 6  # how many times as fast the revised recipe's learning rate falls
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a network is trained with, but for its learning rate; see the module."""
+
+    dropout: float
+    weight_decay: float
+    speed: int  # of the learning rate's fall
+    lrn: bool
+    reshuffle: bool
+    padding: int
+
+
+ORIGINAL = Recipe(dropout=0.4, weight_decay=5e-4, speed=1, lrn=True, reshuffle=False, padding=4)
+REVISED = Recipe(dropout=0.0, weight_decay=1e-4, speed=FASTER, lrn=False, reshuffle=True, padding=2)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train the network.
+
+    Attributes
+    ----------
+    name, title : str
+        In files, and for people.
+    batch_norm : bool
+        With batch normalisation before every non-linearity, or without.
+    factor : float
+        The learning rate as a multiple of the base rate.
+    activation : str
+        "relu" or "sigmoid".
+    recipe : Recipe
+        `ORIGINAL` or `REVISED`, or one like it.
+    length : float
+        The share of the original's epochs that it is trained for.
+    paper_steps : float or None
+        Steps to 72.2 % on ImageNet that the paper reports; None for never, or where there is no figure.
+    paper_accuracy : float or None
+        The best accuracy there; None where there is no figure.
+    """
+
+    name: str
+    title: str
+    batch_norm: bool
+    factor: float = 1.0
+    activation: str = "relu"
+    recipe: Recipe = ORIGINAL
+    length: float = 1.0
+    paper_steps: float | None = None
+    paper_accuracy: float | None = None
+
+
+VARIANTS = (
+    Variant("inception", "Inception", False, paper_steps=31.0e6, paper_accuracy=0.722),
+    Variant("bn-baseline", "BN-Baseline", True, paper_steps=13.3e6, paper_accuracy=0.727),
+    Variant("bn-x5", "BN-x5", True, 5, "relu", REVISED, 0.5, 2.1e6, 0.730),
+    Variant("bn-x30", "BN-x30", True, 30, "relu", REVISED, 0.5, 2.7e6, 0.748),
+    Variant("bn-x5-sigmoid", "BN-x5-Sigmoid", True, 5, "sigmoid", REVISED, 0.5, None, 0.698),
+    Variant("inception-x5", "Inception x5", False, 5, length=0.5),
+    Variant("inception-sigmoid", "Inception, sigmoid", False, 1, "sigmoid", length=0.5, paper_accuracy=0.001),
+)
+"""The rows of the paper's Figure 3, and the two that it says fail."""
+
+BY_NAME = {variant.name: variant for variant in VARIANTS}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a study is made with.
+
+    Attributes
+    ----------
+    epochs : int
+        Of the original recipe; a variant's share of it is rounded up.
+    batch_size : int
+        Images per update.
+    momentum : float
+        Of SGD.
+    decay : float
+        What the original's learning rate is multiplied with over its whole run.
+    rates : tuple of float
+        The grid for the base rate.
+    grid_length : float
+        Share of the epochs of a run of the grid, in which the rate falls as in a whole run.
+    per_epoch : int
+        Measurements of the test accuracy in an epoch.
+    dropouts : tuple of float
+        Of the ensemble's networks; those at 0 are BN-x30 of the table.
+    stable_steps : int
+        Steps of a trial for the largest stable rate.
+    limit : int or None
+        Take that many images of each part only, the first ones.
+    """
+
+    epochs: int = 8
+    batch_size: int = 32
+    momentum: float = 0.9
+    decay: float = 0.1
+    rates: tuple[float, ...] = (0.005, 0.01, 0.02, 0.04)
+    grid_length: float = 0.5
+    per_epoch: int = 4
+    dropouts: tuple[float, ...] = (0.0, 0.0, 0.05, 0.05, 0.1, 0.1)
+    stable_steps: int = 200
+    limit: int | None = None
+
+
+SMOKE = Settings(
+    epochs=2, rates=(0.01, 0.02), per_epoch=1, dropouts=(0.0, 0.05, 0.1), stable_steps=20, limit=1280
+)
+"""A trial of a minute, which shows that everything runs and nothing else."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images with their classes: x (N, C, S, S) uint8, y (N,) int64."""
+
+    x: npt.NDArray[np.uint8]
+    y: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set in three parts.
+
+    Attributes
+    ----------
+    name : str
+        Of the data set.
+    classes : int
+        K.
+    mean, std : float or sequence of float
+        Of the pixels, scaled to [0, 1], per channel.
+    training, validation, test : Part
+        Nine tenths of the training images, drawn once for all, the others, and the test images.
+    """
+
+    name: str
+    classes: int
+    mean: Any
+    std: Any
+    training: Part
+    validation: Part
+    test: Part
+
+    @classmethod
+    def of(cls, training: ImageDataset, test: ImageDataset, limit: int | None = None) -> Images:
+        """Divide a data set; with `limit`, of so many training and so many test images."""
+        x, y = square(training.images[:limit], None), training.labels[:limit]
+        order = np.random.default_rng(SPLIT_SEED).permutation(len(x))
+        held, kept = order[: len(x) // 10], order[len(x) // 10 :]
+        return cls(
+            training.name,
+            len(training.classes),
+            training.mean,
+            training.std,
+            Part(x[kept], y[kept]),
+            Part(x[held], y[held]),
+            Part(square(test.images[:limit], None), test.labels[:limit]),
+        )
+
+    @property
+    def normalize(self) -> Normalize:
+        """What makes a network's input of images as they are."""
+        return Normalize(self.mean, self.std)
+
+    def probabilities(self, model: Module, part: Part) -> FloatArray:
+        """Return a network's probabilities (N, K), in inference mode, of the classes of a part's images."""
+        return probabilities(scores(model, part.x, chunk=CHUNK, prepare=self.normalize))
+
+    def loader(self, recipe: Recipe, batch_size: int, seed: int) -> DataLoader:
+        """Return the training batches of a recipe: x (B, C, S, S) float32, y (B,) int64, whole batches only.
+
+        Without reshuffling the order is drawn once, and the same images always meet in a batch.
+        """
+        x, y = self.training.x, self.training.y
+        if not recipe.reshuffle:
+            order = np.random.default_rng(seed).permutation(len(x))
+            x, y = x[order], y[order]
+        flip = 0.5 if self.name in AUGMENTED else 0.0  # digits must not be mirrored
+        return DataLoader(
+            TensorDataset(x, y),
+            batch_size,
+            shuffle=recipe.reshuffle,
+            drop_last=True,
+            seed=seed,
+            transform=Augment(recipe.padding, flip, self.mean, self.std),
+        )
