@@ -26,8 +26,8 @@ import numpy as np
 from benchmarks.report import BenchmarkError, Options, Result, Table
 from benchmarks.timing import clock, torch_missing, use_threads
 from tinynet import data
+from tinynet.bn import PercentileHistory
 from tinynet.data import DataLoader, TensorDataset
-from tinynet.experiments import Evaluation, History
 from tinynet.experiments.mnist_study import NETWORKS, Images, Run, Settings, population, train_network
 from tinynet.models import mnist_mlp
 from tinynet.random import Generator
@@ -90,7 +90,7 @@ def measure(
                     start = now()
                     done = train(images, settings, 0, batch_norm=network == "batch_norm")
                     seconds.setdefault((library, network), []).append(now() - start)
-                curves[library] = np.array(done.history.accuracy)
+                curves[library] = np.array(done.accuracy)
             if len(curves) == 2:
                 compare(network, curves, result)
     rows, total = [], dict.fromkeys(libraries, 0.0)
@@ -207,7 +207,8 @@ def train_network_torch(images: Images, settings: Settings, seed: int, *, batch_
         [torch.from_numpy(batch.numpy()) for batch in population(images, settings)] if batch_norm else []
     )
     body, last = model[:-2], model[-2:]  # split before the last hidden layer's sigmoid
-    history = History()
+    accuracy: list[float] = []
+    percentiles = PercentileHistory()
 
     def measure(step: int) -> None:
         with torch.inference_mode():
@@ -220,7 +221,8 @@ def train_network_torch(images: Images, settings: Settings, seed: int, *, batch_
                 scores = last(torch.from_numpy(inputs[-1]))
                 right += int((scores.argmax(dim=1).numpy() == images.y_test[at : at + CHUNK]).sum())
             model.train()
-        history.add(step, Evaluation(right / len(x_test), np.concatenate(inputs)))
+        accuracy.append(right / len(x_test))
+        percentiles.add(step, np.concatenate(inputs))
 
     loss_function = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=settings.lr, fused=True)
@@ -243,4 +245,4 @@ def train_network_torch(images: Images, settings: Settings, seed: int, *, batch_
                 loss.item()  # as the progress bar reads it
             if step == 1 or step % settings.every == 0 or step == settings.steps:
                 measure(step)
-    return Run(history, time.perf_counter() - start)
+    return Run(accuracy, percentiles, time.perf_counter() - start)

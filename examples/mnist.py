@@ -11,7 +11,9 @@ The paper does not give the learning rate, the standard deviation of the weights
 binary images; here they are 0.1, 0.1 and one half.
 
 Writes into the folder --out, anew after every finished seed: results.json (settings, curves, claims),
-history.csv (every measurement) and figure1.png.  The claims, with bounds fixed beforehand for MNIST at 50,000
+history.csv (every measurement) and figure1.png.  Finished networks are kept in runs/ there: after Ctrl-C the
+same command goes on with the first one that is missing, and none is ever trained twice; other settings need
+another folder (a --smoke run keeps nothing).  The claims, with bounds fixed beforehand for MNIST at 50,000
 steps, close the output.  Where MNIST's files are missing and cannot be downloaded, scikit-learn's small
 'digits' stand in, for 5,000 steps, with one bound of their own; every output names the data set.
 """
@@ -19,16 +21,19 @@ steps, close the output.  Where MNIST's files are missing and cannot be download
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinynet.bn import PercentileHistory
 from tinynet.experiments import (
     Claim,
-    History,
+    Runs,
     claims_table,
     figures,
     program,
@@ -45,7 +50,7 @@ from tinynet.experiments.mnist_study import (
     Run,
     Settings,
     claims,
-    train_network,
+    get_run,
 )
 from tinynet.experiments.options import integer, number
 
@@ -54,8 +59,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNIT = 0  # the "typical" unit of Figure 1, fixed before the first run; the median of all 100 stands beside it
-FILES = ("results.json", "history.csv", "figure1.png")  # in the order in which they are written
-Runs = dict[int, dict[str, Run]]  # seed -> name of the network -> run
+Trained = dict[int, dict[str, Run]]  # seed -> name of the network -> what came of it
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -102,16 +106,19 @@ class Progress(program.Progress):
     """How far the program is, for the message after Ctrl-C."""
 
     options: argparse.Namespace | None = None
-    written: dict[str, int] = dataclasses.field(default_factory=dict)  # file -> finished seeds in it
+    runs: Runs | None = None
 
     def kept(self) -> str:
-        """Say what is in the files."""
-        if self.options is None:
-            return "Nothing was written."
-        if not self.written:
-            return f"Nothing was written to {self.options.out}."
-        held = ", ".join(f"{name} {self.written.get(name, 0)}" for name in FILES)
-        return f"Finished seeds in the files of {self.options.out}: {held}, of {self.options.seeds}."
+        """Say what a later run can go on from."""
+        if self.options is not None and self.options.smoke:
+            return "Nothing is kept of a --smoke run."
+        finished = 0 if self.runs is None else len(self.runs.kept) + len(self.runs.made)
+        if self.options is None or self.runs is None or not finished:
+            return "Nothing new was kept."
+        return (
+            f"Kept: {finished} of {len(NETWORKS) * self.options.seeds} networks, in {self.runs.folder}; "
+            "the same command goes on from there."
+        )
 
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
@@ -129,17 +136,39 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
         f"weights N(0, {settings.std:g}^2), results into {options.out}",
         flush=True,
     )
-    runs: Runs = {}
-    for seed in range(options.seed, options.seed + options.seeds):
-        runs[seed] = {}
+    place: contextlib.AbstractContextManager[str | Path] = contextlib.nullcontext(options.out / "runs")
+    if options.smoke:  # begins anew every time, and leaves alone what is kept
+        place = tempfile.TemporaryDirectory()
+    with place as folder:
+        progress.runs = Runs(folder)
+        trained = train_all(options, images, settings, notice, progress, progress.runs)
+    print_results(images.name, settings, trained)
+
+
+def train_all(
+    options: argparse.Namespace,
+    images: Images,
+    settings: Settings,
+    notice: str | None,
+    progress: Progress,
+    runs: Runs,
+) -> Trained:
+    """Train what is not in `runs`, and write the files after every seed that has something new."""
+    trained: Trained = {}
+    seeds = range(options.seed, options.seed + options.seeds)
+    for seed in seeds:
+        made = len(runs.made)
+        trained[seed] = {}
         for network in NETWORKS:
             progress.where = f"while {network} of seed {seed} was training"
             label = f"{images.name} seed {seed} {network:<10}"
-            with_bn = network == "batch_norm"
-            runs[seed][network] = train_network(images, settings, seed, batch_norm=with_bn, label=label)
-        progress.where = f"while the results of seed {seed} were being written"
-        write_results(options.out, images, settings, runs, options.seeds, notice, progress.written)
-    print_results(images.name, settings, runs)
+            trained[seed][network] = get_run(runs, images, settings, seed, network, label)
+        if len(runs.made) > made or seed == seeds[-1]:
+            progress.where = f"while the results of seed {seed} were being written"
+            write_results(options.out, images, settings, trained, options.seeds, notice)
+    if runs.kept:
+        print(f"{len(runs.kept)} of {len(NETWORKS) * options.seeds} networks are from before", flush=True)
+    return trained
 
 
 def make_settings(options: argparse.Namespace, name: str) -> Settings:
@@ -154,16 +183,16 @@ def make_settings(options: argparse.Namespace, name: str) -> Settings:
 
 def claims_of(name: str, settings: Settings, networks: dict[str, Run]) -> list[Claim]:
     """Return the six claims on one seed."""
-    return claims(name, settings, networks["baseline"].history, networks["batch_norm"].history)
+    return claims(name, settings, networks["baseline"], networks["batch_norm"])
 
 
-def curves_of(history: History) -> dict[str, object]:
+def curves_of(run: Run) -> dict[str, object]:
     """Return everything measured on one network, as lists over the measurements."""
-    unit, median, drift = history.unit(UNIT), history.median_over_units(), history.drift()
+    unit, median, drift = run.inputs.unit(UNIT), run.inputs.median_over_units(), run.inputs.drift()
     names = ("p15", "p50", "p85")
     return {
-        "step": history.steps,
-        "accuracy": history.accuracy,
+        "step": run.inputs.steps,
+        "accuracy": run.accuracy,
         f"unit_{UNIT}": {name: unit[:, i] for i, name in enumerate(names)},
         "median_over_units": {name: median[:, i] for i, name in enumerate(names)},
         "drift": {name: drift[i] for i, name in enumerate(names)},
@@ -171,30 +200,21 @@ def curves_of(history: History) -> dict[str, object]:
 
 
 def write_results(
-    out: Path,
-    images: Images,
-    settings: Settings,
-    runs: Runs,
-    seeds: int,
-    notice: str | None,
-    written: dict[str, int],
+    out: Path, images: Images, settings: Settings, trained: Trained, seeds: int, notice: str | None
 ) -> None:
-    """Write the three files with the finished runs, of `seeds`, each complete or not at all.
-
-    `written` receives how many seeds each file holds.
-    """
-    first = next(iter(runs))
+    """Write the three files with the finished seeds, of `seeds`, each complete or not at all."""
+    first = next(iter(trained))
     all_runs = [
         {
             "seed": seed,
-            "curves": {network: curves_of(run.history) for network, run in networks.items()},
+            "curves": {network: curves_of(run) for network, run in networks.items()},
             "claims": claims_of(images.name, settings, networks),
             "steps_to_90_percent": {
-                network: steps_to_accuracy(run.history.curve, 0.9) for network, run in networks.items()
+                network: steps_to_accuracy(run.curve, 0.9) for network, run in networks.items()
             },
             "seconds": {network: round(run.seconds, 3) for network, run in networks.items()},
         }
-        for seed, networks in runs.items()
+        for seed, networks in trained.items()
     ]
     description = {
         **dataclasses.asdict(settings),
@@ -205,53 +225,49 @@ def write_results(
     results = {
         **program.results_head("mnist", description, dataset=images.name, notice=notice),
         "seed": first,
-        "seeds": list(runs),
+        "seeds": list(trained),
         "seeds_asked_for": seeds,
         "curves": all_runs[0]["curves"],
         "claims": all_runs[0]["claims"],
         "runs": all_runs,
     }
     write_json(out / "results.json", results)
-    written["results.json"] = len(runs)
     head = ["dataset", "seed", "network", "step", "accuracy"]
     head += [f"{of}_{name}" for of in (f"unit{UNIT}", "median_over_units") for name in ("p15", "p50", "p85")]
     rows = [
         [images.name, seed, network, step, accuracy, *unit, *median]
-        for seed, networks in runs.items()
+        for seed, networks in trained.items()
         for network, run in networks.items()
         for step, accuracy, unit, median in zip(
-            run.history.steps,
-            run.history.accuracy,
-            run.history.unit(UNIT),
-            run.history.median_over_units(),
+            run.inputs.steps,
+            run.accuracy,
+            run.inputs.unit(UNIT),
+            run.inputs.median_over_units(),
             strict=True,
         )
     ]
     write_csv(out / "history.csv", head, rows)
-    written["history.csv"] = len(runs)
-    program.write_figure(out / "figure1.png", lambda figure: draw(figure, images.name, settings, runs))
-    written["figure1.png"] = len(runs)
+    program.write_figure(out / "figure1.png", lambda figure: draw(figure, images.name, settings, trained))
 
 
-def print_results(name: str, settings: Settings, runs: Runs) -> None:
+def print_results(name: str, settings: Settings, trained: Trained) -> None:
     """Print times, the claims on the first seed and, if there are more, the table of all seeds."""
-    all_claims = {seed: claims_of(name, settings, networks) for seed, networks in runs.items()}
-    first = next(iter(runs))
-    for network in runs[first]:
-        seconds = sum(networks[network].seconds for networks in runs.values())
-        print(
-            f"{network}: {seconds:.1f} s, {settings.steps * len(runs) / seconds:,.0f} steps/s with measuring"
-        )
+    all_claims = {seed: claims_of(name, settings, networks) for seed, networks in trained.items()}
+    first = next(iter(trained))
+    for network in trained[first]:
+        seconds = sum(networks[network].seconds for networks in trained.values())
+        rate = settings.steps * len(trained) / seconds
+        print(f"{network}: {seconds:.1f} s, {rate:,.0f} steps/s with measuring")
     if verdict(all_claims[first]) == "no bound":
         print("Bounds exist for the default settings on mnist at 50,000 and on digits at 5,000 steps only.")
     print(f"\nClaims on {name}, {settings.steps:,} steps, seed {first} ({verdict(all_claims[first])}):\n")
     print(claims_table(all_claims[first]))
-    if len(runs) > 1:
+    if len(trained) > 1:
         print(f"\nAll seeds on {name}, {settings.steps:,} steps; columns 1 to 6 are the claims above:\n")
         head = ["seed", "baseline", "BN", *(str(i + 1) for i in range(len(all_claims[first]))), "verdict"]
         rows = []
-        for seed, networks in runs.items():
-            final = [f"{run.history.accuracy[-1]:.4f}" for run in networks.values()]
+        for seed, networks in trained.items():
+            final = [f"{run.accuracy[-1]:.4f}" for run in networks.values()]
             values = ["-" if claim.value is None else f"{claim.value:.3f}" for claim in all_claims[seed]]
             rows.append([str(seed), *final, *values, verdict(all_claims[seed])])
         print(table(head, rows, right=range(len(head) - 1)))
@@ -268,9 +284,9 @@ def verdict(claims: list[Claim]) -> str:
 # ---- figure
 
 
-def draw(figure: Figure, name: str, settings: Settings, runs: Runs) -> None:
+def draw(figure: Figure, name: str, settings: Settings, trained: Trained) -> None:
     """Draw three panels as in the paper: accuracy of both networks, percentiles without and with BN."""
-    first = next(iter(runs))
+    first = next(iter(trained))
     left, middle, right = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1.1, 1, 1]})
     middle.sharey(right)
     looks = {
@@ -278,11 +294,11 @@ def draw(figure: Figure, name: str, settings: Settings, runs: Runs) -> None:
         "batch_norm": (figures.BLUE, "with BN", "solid"),
     }
     for network, (colour, label, dashes) in looks.items():
-        histories = {seed: networks[network].history for seed, networks in runs.items()}
-        steps = np.array(histories[first].steps)
-        figures.band(left, steps, [np.array(history.accuracy) for history in histories.values()], colour)
-        left.plot(steps, histories[first].accuracy, color=colour, label=label, linestyle=dashes)
-    best = max(networks["baseline"].history.accuracy[-1] for networks in runs.values())
+        steps = np.array(trained[first][network].inputs.steps)
+        curves = {seed: np.array(networks[network].accuracy) for seed, networks in trained.items()}
+        figures.band(left, steps, list(curves.values()), colour)
+        left.plot(steps, curves[first], color=colour, label=label, linestyle=dashes)
+    best = max(networks["baseline"].accuracy[-1] for networks in trained.values())
     left.set_ylim(0.7 if best > 0.75 else 0.0, 1.0)
     left.set_title("(a) test accuracy")
     left.legend(loc="lower right" if best > 0.75 else "center right")
@@ -290,7 +306,7 @@ def draw(figure: Figure, name: str, settings: Settings, runs: Runs) -> None:
         (middle, "baseline", "(b) without BN"),
         (right, "batch_norm", "(c) with BN"),
     ):
-        percentiles(axes, [networks[network].history for networks in runs.values()], looks[network][0])
+        percentiles(axes, [networks[network].inputs for networks in trained.values()], looks[network][0])
         axes.set_title(title)
     middle.set_ylabel("input of the last sigmoids")
     right.tick_params(labelleft=False)
@@ -298,13 +314,13 @@ def draw(figure: Figure, name: str, settings: Settings, runs: Runs) -> None:
     middle.set_ylim(bottom, top + 0.2 * (top - bottom))  # room for the legends
     for axes in (left, middle, right):
         figures.step_axis(axes, settings.steps)
-    seeds = f"seed {first}" if len(runs) == 1 else f"seed {first}; shaded: range over {len(runs)} seeds"
+    seeds = f"seed {first}" if len(trained) == 1 else f"seed {first}; shaded: range over {len(trained)} seeds"
     figure.suptitle(
         f"{name}, {settings.steps:,} steps, {seeds}", fontsize=10, color="#555555", x=0.01, ha="left"
     )
 
 
-def percentiles(axes: Axes, histories: list[History], colour: str) -> None:
+def percentiles(axes: Axes, histories: list[PercentileHistory], colour: str) -> None:
     """Draw percentiles: lines for the one unit, dots for the median of all units (shaded over the seeds)."""
     steps = np.array(histories[0].steps)
     unit, median = histories[0].unit(UNIT), histories[0].median_over_units()  # (T, 3) each

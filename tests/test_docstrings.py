@@ -219,7 +219,7 @@ def passing(a, **options):
         (classmethod(brief), True, "does not name b"),
         (tinynet.nn.functional.relu, False, None),
         (tinynet.nn.Linear, False, None),
-        (tinynet.experiments.Evaluation, False, None),
+        (tinynet.experiments.Epoch, False, None),
         (tinynet.nn.Identity, False, None),
         (lambda input: None, False, None),
         (tinynet.errors.ShapeError, False, None),

@@ -21,10 +21,7 @@ from tinynet import nn
 from tinynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 from tinynet.experiments import (
     Claim,
-    Evaluation,
-    History,
     claims_table,
-    column_percentiles,
     evaluate,
     figure_png,
     require,
@@ -105,92 +102,48 @@ class TestStepsToAccuracy:
         assert steps_to_accuracy([], 0.0) is None
 
 
-class TestColumnPercentiles:
-    @given(
-        rows=st.integers(1, 40),
-        columns=st.integers(1, 5),
-        q=st.lists(st.floats(0, 100), min_size=1, max_size=4),
-        seed=st.integers(0, 10**6),
-        dtype=st.sampled_from(["float32", "float64"]),
-    )
-    def test_equals_numpy(self, rows, columns, q, seed, dtype):
-        values = np.random.default_rng(seed).standard_normal((rows, columns)).astype(dtype)
-        expected = np.percentile(values.astype(np.float64), q, axis=0)
-        result = column_percentiles(values, q)
-        assert result.dtype == np.float64
-        np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-14)
-
-    def test_definition_on_a_known_column(self):
-        column = np.arange(101.0)[::-1, None]  # the p-th percentile of 0..100 is p
-        np.testing.assert_allclose(column_percentiles(column)[:, 0], [15, 50, 85], rtol=1e-14)
-
-    def test_layouts(self):
-        values = np.random.default_rng(0).standard_normal((30, 6))
-        expected = column_percentiles(values)
-        values.setflags(write=False)
-        np.testing.assert_array_equal(column_percentiles(values), expected)
-        np.testing.assert_array_equal(column_percentiles(np.asfortranarray(values)), expected)
-        np.testing.assert_array_equal(column_percentiles(values[:, ::2]), expected[:, ::2])
-
-    def test_nan_stays_in_its_column_and_infinity_passes(self):
-        values = np.array([[1.0, 0.0, np.inf], [np.nan, 1.0, 0.0], [3.0, 2.0, -np.inf]])
-        result = column_percentiles(values, (50,))
-        assert math.isnan(result[0, 0])
-        np.testing.assert_array_equal(result[0, 1:], [1.0, 0.0])
-
-    def test_errors(self):
-        with pytest.raises(ShapeError, match=r"values must have shape \(N, U\) with N >= 1; got \(0, 3\)$"):
-            column_percentiles(np.zeros((0, 3)))
-        with pytest.raises(ShapeError, match=r"got \(3,\)$"):
-            column_percentiles(np.zeros(3))
-        with pytest.raises(
-            ArgumentError, match=r"^column_percentiles: q must lie in \[0, 100\]; got \[50, 101\]$"
-        ):
-            column_percentiles(np.zeros((2, 2)), (50, 101))
-
-
-@pytest.fixture
-def network():
-    """A small network with batch normalisation and its last activation."""
-    tn.manual_seed(5)
-    activation = nn.Sigmoid()
-    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), activation, nn.Linear(6, 3)), activation
-
-
 class TestEvaluate:
-    def test_accuracy_and_inputs_by_hand(self, network, rng):
-        model, activation = network
+    @pytest.fixture
+    def model(self) -> nn.Sequential:
+        tn.manual_seed(5)
+        return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Sigmoid(), nn.Linear(6, 3))
+
+    @pytest.mark.parametrize("chunk", [1, 7, 23, 100])
+    def test_accuracy_by_hand(self, model, rng, chunk):
         x = rng.standard_normal((23, 4)).astype(np.float32)
         labels = rng.integers(3, size=23)
-        weight, bias = (p.detach().numpy().astype(np.float64) for p in (model[0].weight, model[0].bias))
-        entered = (x @ weight.T + bias) / math.sqrt(
-            1 + 1e-5
-        )  # running mean 0 and variance 1, gamma 1, beta 0
-        scores = (
-            1 / (1 + np.exp(-entered)) @ model[3].weight.detach().numpy().T + model[3].bias.detach().numpy()
-        )
-        for chunk in (1, 7, 23, 100):
-            result = evaluate(model, x, labels, watch=activation, chunk=chunk)
-            assert result.accuracy == np.mean(scores.argmax(axis=1) == labels)
-            np.testing.assert_allclose(result.inputs, entered, rtol=1e-5, atol=1e-6)
-        assert evaluate(model, x, labels).inputs is None
+        state = {name: value.numpy().astype(np.float64) for name, value in model.state_dict().items()}
+        entered = x @ state["0.weight"].T + state["0.bias"]
+        entered /= math.sqrt(1 + 1e-5)  # running mean 0 and variance 1, gamma 1, beta 0
+        scores = 1 / (1 + np.exp(-entered)) @ state["3.weight"].T + state["3.bias"]
+        assert evaluate(model, x, labels, chunk=chunk) == np.mean(scores.argmax(axis=1) == labels)
 
-    def test_model_is_left_as_it_was(self, network, rng):
-        model, activation = network
+    def test_prepares_each_chunk(self, model):
+        seen = []
+
+        def prepare(x):
+            seen.append(len(x))
+            return x.astype(np.float32) / 255
+
+        x = np.arange(40, dtype=np.uint8).reshape(10, 4)
+        labels = np.zeros(10, np.int64)
+        accuracy = evaluate(model, x, labels, chunk=4, prepare=prepare)
+        assert seen == [4, 4, 2]
+        assert accuracy == evaluate(model, (x / 255).astype(np.float32), labels)
+
+    def test_model_is_left_as_it_was(self, model, rng):
         model.train()
         model[1].eval()  # a frozen layer stays frozen
         before = {name: value.numpy().copy() for name, value in model.named_buffers()}
-        x = rng.standard_normal((5, 4)).astype(np.float32)
-        evaluate(model, x, np.zeros(5, np.int64), watch=activation)
+        labels = np.zeros(5, np.int64)
+        evaluate(model, rng.standard_normal((5, 4)).astype(np.float32), labels)
         with pytest.raises(ShapeError):
-            evaluate(model, np.zeros((5, 3), np.float32), np.zeros(5, np.int64), watch=activation)
+            evaluate(model, np.zeros((5, 3), np.float32), labels)
         assert [module.training for module in model] == [True, False, True, True]
-        assert not activation._forward_pre_hooks
         for name, value in model.named_buffers():
             np.testing.assert_array_equal(value.numpy(), before[name])
 
-    def test_errors(self, network):
-        model, _ = network
+    def test_errors(self, model):
         x, labels = np.zeros((5, 4), np.float32), np.zeros(5, np.int64)
         with pytest.raises(
             ShapeError, match=r"^evaluate: x and labels must have one length, at least 1; got 5 and 4$"
@@ -198,37 +151,9 @@ class TestEvaluate:
             evaluate(model, x, labels[:4])
         with pytest.raises(ShapeError, match=r"got 0 and 0$"):
             evaluate(model, x[:0], labels[:0])
-        with pytest.raises(
-            ArgumentError, match=r"watch must be called once per forward pass; got 0 calls in 1 passes$"
-        ):
-            evaluate(model, x, labels, watch=nn.Sigmoid())
         for chunk, error in ((0, ArgumentError), (2.5, DTypeError)):
             with pytest.raises(error, match=rf"^evaluate: chunk must be a positive int; got {chunk}$"):
                 evaluate(model, x, labels, chunk=chunk)
-
-
-class TestHistory:
-    def test_summaries_by_loops(self, rng):
-        history, layers = History(), []
-        for step in (1, 10, 20, 30):
-            inputs = rng.standard_normal((50, 7)) * step
-            layers.append(inputs)
-            history.add(step, Evaluation(step / 100, inputs))
-        assert history.curve == [(1, 0.01), (10, 0.1), (20, 0.2), (30, 0.3)]
-        assert history.accuracy_at(20) == 0.2
-        assert history.accuracy_at(15) is None
-        for index, q in enumerate((15, 50, 85)):
-            per_unit = [[np.percentile(inputs[:, unit], q) for inputs in layers] for unit in range(7)]
-            ranges = sorted(max(values) - min(values) for values in per_unit)
-            assert history.drift()[index] == pytest.approx(ranges[3])  # the middle one of seven
-            np.testing.assert_allclose(history.unit(2)[:, index], per_unit[2])
-            for time in range(4):
-                middle = sorted(values[time] for values in per_unit)[3]
-                assert history.median_over_units()[time, index] == pytest.approx(middle)
-
-    def test_needs_watched_inputs(self):
-        with pytest.raises(ArgumentError, match=r"evaluation must come from evaluate\(..., watch=module\)"):
-            History().add(1, Evaluation(0.5, None))
 
 
 class TestFiles:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import tinynet as tn
 from tinynet import nn, optim
+from tinynet.bn import PercentileHistory
 from tinynet.data import DataLoader, TensorDataset
 from tinynet.errors import ArgumentError
-from tinynet.experiments import History, train
+from tinynet.experiments import Runs, train
 from tinynet.experiments.mnist_study import (
     DEFAULT_STEPS,
     Images,
+    Run,
     Settings,
     claims,
+    get_run,
     population,
     train_network,
 )
@@ -82,20 +87,24 @@ class TestTrain:
             train(model, optimizer, nn.CrossEntropyLoss(), self.loader(rng), steps, every=every)
 
 
-def history_of(accuracies: dict[int, float], middle: float) -> History:
+def run_of(accuracies: dict[int, float], middle: float) -> Run:
     """Measurements with these accuracies; the 50th percentile of three units runs from 0 to `middle`."""
-    history = History()
-    for step, accuracy in accuracies.items():
-        shift = middle * step / max(accuracies)
-        history.steps.append(step)
-        history.accuracy.append(accuracy)
-        history.percentiles.append(np.array([[-1.0], [shift], [1.0]]).repeat(3, axis=1))
-    return history
+    shifts = [middle * step / max(accuracies) for step in accuracies]
+    percentiles = [np.array([[-1.0], [shift], [1.0]]).repeat(3, axis=1) for shift in shifts]
+    return Run(list(accuracies.values()), PercentileHistory(steps=accuracies, percentiles=percentiles), 1.0)
+
+
+class TestRun:
+    def test_accuracy_by_step(self):
+        run = run_of({1: 0.1, 250: 0.7}, 1.0)
+        assert run.curve == [(1, 0.1), (250, 0.7)]
+        assert run.accuracy_at(250) == 0.7
+        assert run.accuracy_at(2) is None
 
 
 class TestMnistClaims:
-    BASELINE = history_of({0: 0.1, 1000: 0.5, 5000: 0.9, 20_000: 0.94, 50_000: 0.97}, 2.0)
-    BN = history_of({0: 0.1, 1000: 0.9, 5000: 0.96, 20_000: 0.97, 50_000: 0.975}, 1.0)
+    BASELINE = run_of({0: 0.1, 1000: 0.5, 5000: 0.9, 20_000: 0.94, 50_000: 0.97}, 2.0)
+    BN = run_of({0: 0.1, 1000: 0.9, 5000: 0.96, 20_000: 0.97, 50_000: 0.975}, 1.0)
     EXPECTED = (0.9, 0.5, 0.2, 0.4, 0.5, 0.5)
 
     def test_values_and_bounds_on_mnist(self):
@@ -137,7 +146,7 @@ class TestMnistClaims:
         assert result[2].holds is True
 
     def test_baseline_that_never_reaches_the_level(self):
-        slow = history_of({0: 0.1, 1000: 0.5, 50_000: 0.89}, 2.0)
+        slow = run_of({0: 0.1, 1000: 0.5, 50_000: 0.89}, 2.0)
         result = claims("mnist", Settings(), slow, self.BN)
         assert result[2].value == pytest.approx(1000 / 50_000)  # an upper bound: it needs more than all steps
         assert claims("mnist", Settings(), slow, slow)[2].value is None
@@ -170,19 +179,41 @@ class TestTrainNetwork:
 
     def test_repeats_bit_for_bit_and_depends_on_the_seed(self, images):
         runs = [train_network(images, self.SETTINGS, seed, batch_norm=True) for seed in (0, 0, 1)]
-        assert runs[0].history.steps == [1, 20, 40, 60]
-        assert runs[0].history.accuracy == runs[1].history.accuracy
-        first, same, other = (np.stack(run.history.percentiles) for run in runs)
+        assert runs[0].inputs.steps == [1, 20, 40, 60]
+        assert runs[0].accuracy == runs[1].accuracy
+        first, same, other = (np.stack(run.inputs.percentiles) for run in runs)
         assert first.shape == (4, 3, 100)
         np.testing.assert_array_equal(first, same)
         assert not np.array_equal(first, other)
         assert runs[0].seconds > 0
 
+    @pytest.mark.parametrize("network", ["baseline", "batch_norm"])
+    def test_kept_run_is_the_one_that_was_trained(self, images, tmp_path, network):
+        trained = train_network(images, self.SETTINGS, 3, batch_norm=network == "batch_norm")
+        first, second = Runs(tmp_path), Runs(tmp_path)
+        made = get_run(first, images, self.SETTINGS, 3, network)
+        kept = get_run(second, images, self.SETTINGS, 3, network)
+        assert (first.made, second.kept) == ([f"{network}-seed3"], [f"{network}-seed3"])
+        assert kept.seconds == made.seconds  # of the training, not of the reading
+        for run in (made, kept):
+            assert run.accuracy == trained.accuracy
+            assert run.curve == trained.curve
+            np.testing.assert_array_equal(run.inputs.drift(), trained.inputs.drift())
+            np.testing.assert_array_equal(run.inputs.percentiles, trained.inputs.percentiles)
+
+    def test_run_of_other_settings_is_refused(self, images, tmp_path):
+        runs = Runs(tmp_path)
+        get_run(runs, images, self.SETTINGS, 0, "baseline")
+        with pytest.raises(ArgumentError, match=r"^Runs: lr must be 0.1 as in .*; got 0.2: choose another"):
+            get_run(runs, images, replace(self.SETTINGS, lr=0.2), 0, "baseline")
+        with pytest.raises(ArgumentError, match=r"^Runs: dataset must be 'patterns' as in .*; got 'others'"):
+            get_run(runs, replace(images, name="others"), self.SETTINGS, 0, "baseline")
+
     def test_inputs_of_the_last_sigmoid_are_normalised(self, images):
         """After one step BN's output has, over the population, mean about 0 and variance about 1."""
         settings = Settings(steps=1, batch_size=20, population_batches=15)
-        history = train_network(images, settings, 0, batch_norm=True).history
-        low, middle, high = history.median_over_units()[0]
+        inputs = train_network(images, settings, 0, batch_norm=True).inputs
+        low, middle, high = inputs.median_over_units()[0]
         assert abs(middle) < 0.3
         assert -1.5 < low < -0.5  # a normal distribution's 15th percentile is -1.04
         assert 0.5 < high < 1.5

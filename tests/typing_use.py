@@ -521,6 +521,13 @@ def modules_and_training(folder: Path) -> None:
     statistics: dict[str, tuple[NDArray[Any], NDArray[Any]]] = bn.population_statistics(net, [tn.randn(5, 4)])
     bn.freeze(net, affine=True)
     bn.unfreeze(net, affine=True)
+    tracker = bn.PercentileTracker(net, q=(5, 95))
+    with tracker.record(1):
+        net(tn.randn(5, 4))
+    history = bn.PercentileHistory(tracker.q, tracker.steps, tracker.percentiles)
+    history.add(2, np.ones((5, 4)))
+    assert history.unit(0).size + history.median_over_units().size + history.drift().size
+    assert bn.column_percentiles(np.eye(3)).size
     folded: Net = bn.fold(net, tn.randn(5, 4), inplace=False)
     stable: bn.StableRate = bn.largest_stable_rate(
         lambda: models.gaussian_weights_(nn.Linear(4, 3), 0.0),

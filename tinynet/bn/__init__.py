@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from tinynet.bn.folding import fold
 from tinynet.bn.freezing import freeze, unfreeze
+from tinynet.bn.percentiles import PercentileHistory, PercentileTracker, column_percentiles
 from tinynet.bn.population import population_statistics
 from tinynet.bn.stability import RateTrial, StableRate, largest_stable_rate
 
 __all__ = [
+    "PercentileHistory",
+    "PercentileTracker",
     "RateTrial",
     "StableRate",
+    "column_percentiles",
     "fold",
     "freeze",
     "largest_stable_rate",

@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +27,8 @@ from tinynet import bn
 from tinynet._tensor import Tensor
 from tinynet.data import DataLoader, ImageDataset, TensorDataset
 from tinynet.experiments.claims import Claim
-from tinynet.experiments.measure import History, evaluate, steps_to_accuracy
+from tinynet.experiments.measure import evaluate, steps_to_accuracy
+from tinynet.experiments.runs import Runs
 from tinynet.experiments.training import train
 from tinynet.models import mnist_mlp
 from tinynet.nn import CrossEntropyLoss, Sigmoid
@@ -113,10 +117,45 @@ class Images:
 
 @dataclass(frozen=True)
 class Run:
-    """One trained network: its measurements, and the seconds that training and measuring took."""
+    """One trained network.
 
-    history: History
+    Attributes
+    ----------
+    accuracy : list of float
+        On the test set, in [0, 1]; one per measurement.
+    inputs : PercentileHistory
+        The steps of the measurements, and the percentiles of what enters the last hidden layer's sigmoids.
+    seconds : float
+        What training and measuring took.
+    """
+
+    accuracy: list[float]
+    inputs: bn.PercentileHistory
     seconds: float
+
+    @property
+    def curve(self) -> list[tuple[int, float]]:
+        """The pairs (step, accuracy)."""
+        return list(zip(self.inputs.steps, self.accuracy, strict=True))
+
+    def accuracy_at(self, step: int) -> float | None:
+        """Return the accuracy after `step` steps, or None if it was not measured then."""
+        return dict(self.curve).get(step)
+
+    def tree(self) -> dict[str, Any]:
+        """Return the run as `tinynet.save` can hold it."""
+        return {
+            "steps": np.array(self.inputs.steps, np.int64),
+            "accuracy": np.array(self.accuracy, np.float64),
+            "percentiles": np.stack(self.inputs.percentiles),  # (T, 3, U)
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> Run:
+        """Return the run that `tree` came from."""
+        inputs = bn.PercentileHistory(steps=tree["steps"].tolist(), percentiles=tree["percentiles"])
+        return cls(tree["accuracy"].tolist(), inputs, tree["seconds"])
 
 
 def population(images: Images, settings: Settings) -> list[Tensor]:
@@ -150,14 +189,15 @@ def train_network(images: Images, settings: Settings, seed: int, *, batch_norm: 
     model = mnist_mlp(batch_norm=batch_norm, weight_std=settings.std, generator=Generator(seed))
     last_sigmoid = [module for module in model.modules() if isinstance(module, Sigmoid)][-1]
     batches = population(images, settings) if batch_norm else []
-    history = History()
+    accuracy: list[float] = []
+    inputs = bn.PercentileTracker(last_sigmoid)
 
     def measure(step: int) -> str:
         if batch_norm:
             bn.population_statistics(model, batches)
-        result = evaluate(model, images.x_test, images.y_test, watch=last_sigmoid)
-        history.add(step, result)
-        return f"test {result.accuracy:.3f}"
+        with inputs.record(step):
+            accuracy.append(evaluate(model, images.x_test, images.y_test))
+        return f"test {accuracy[-1]:.3f}"
 
     optimizer = SGD(model.parameters(), lr=settings.lr)
     train(
@@ -170,10 +210,39 @@ def train_network(images: Images, settings: Settings, seed: int, *, batch_norm: 
         every=settings.every,
         label=label,
     )
-    return Run(history, time.perf_counter() - start)
+    return Run(accuracy, inputs, time.perf_counter() - start)
 
 
-def claims(name: str, settings: Settings, baseline: History, batch_norm: History) -> list[Claim]:
+def get_run(runs: Runs, images: Images, settings: Settings, seed: int, network: str, label: str = "") -> Run:
+    """Return one of the two networks of a seed: from `runs` if it is finished there, else trained now.
+
+    Parameters
+    ----------
+    runs : Runs
+        Where finished networks are kept, as ``NETWORK-seedN``.
+    images, settings, seed, label
+        As for `train_network`.
+    network : str
+        One of `NETWORKS`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ArgumentError
+        If there is one with other settings; see `Runs.get`.
+    """
+    made_with = {"dataset": images.name, **asdict(settings), "seed": seed, "network": network}
+
+    def work(checkpoint: Path) -> dict[str, Any]:  # half a minute: no checkpoints on the way
+        return train_network(images, settings, seed, batch_norm=network == "batch_norm", label=label).tree()
+
+    return Run.of(runs.get(f"{network}-seed{seed}", made_with, work))
+
+
+def claims(name: str, settings: Settings, baseline: Run, batch_norm: Run) -> list[Claim]:
     """Compare the two networks of one seed.
 
     The bounds were fixed after pilot runs on MNIST at 50,000 steps and on Digits at 5,000, both with the
@@ -185,8 +254,8 @@ def claims(name: str, settings: Settings, baseline: History, batch_norm: History
         Of the data set.
     settings : Settings
         Of the run.
-    baseline, batch_norm : History
-        The measurements, made at the same steps.
+    baseline, batch_norm : Run
+        The two networks, measured at the same steps.
 
     Returns
     -------
@@ -201,7 +270,7 @@ def claims(name: str, settings: Settings, baseline: History, batch_norm: History
 
     slow, fast = steps_to_accuracy(baseline.curve, 0.9), steps_to_accuracy(batch_norm.curve, 0.9)
     overtaken = steps_to_accuracy(batch_norm.curve, baseline.accuracy[-1])
-    drift = baseline.drift()[1], batch_norm.drift()[1]
+    drift = baseline.inputs.drift()[1], batch_norm.inputs.drift()[1]
     return [
         Claim.at_least("after 1,000 steps BN is at 85 % or more", batch_norm.accuracy_at(1000), bound(0.85)),
         Claim.at_most(
