@@ -211,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a page is stale")
     options = parser.parse_args(arguments)
     code = 0
-    for path in sorted((ROOT / "docs").glob("*.md")):
+    for path in sorted((ROOT / "docs").rglob("*.md")):
         page = path.read_text()
         name = path.relative_to(ROOT)
         try:

@@ -34,10 +34,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinynet.experiments import Runs, claims_table, figures, program, table, write_csv, write_json
+from tinynet.experiments import (
+    Runs,
+    claims_table,
+    figures,
+    program,
+    steps_to_accuracy,
+    table,
+    write_csv,
+    write_json,
+)
 from tinynet.experiments.inception_claims import DATASETS, Ensemble, Row, StablePair, claims, rows
 from tinynet.experiments.inception_study import Result, Study, best_rate
-from tinynet.experiments.inception_variants import SMOKE, VARIANTS, Images, Settings
+from tinynet.experiments.inception_variants import BY_NAME, SMOKE, VARIANTS, Images, Settings
 from tinynet.experiments.options import integer
 
 if TYPE_CHECKING:
@@ -344,11 +353,10 @@ def draw(figure: Figure, images: Images, outcome: Outcome) -> None:
         figures.step_axis(axes, steps)
         axes.legend(loc="lower right", handlelength=2.6)
     left.set_ylim(bottom=0)
-    level = 100 * float(np.mean([of["inception"].best for of in outcome.results.values()]))
-    left.axhline(level, color=LOOKS["inception"][0], linewidth=0.9, linestyle=(0, (1, 2)))
     seeds = ", ".join(map(str, outcome.seeds))
     figure.suptitle(
-        f"{images.name}, bn_inception_tiny, seeds {seeds} (the first bold); dotted: Inception's best, chance",
+        f"{images.name}, bn_inception_tiny, seeds {seeds} (the first bold); diamonds: Inception's best reached; "
+        "dotted: chance",
         fontsize=10,
         color="#555555",
         x=0.01,
@@ -357,20 +365,22 @@ def draw(figure: Figure, images: Images, outcome: Outcome) -> None:
 
 
 def curves(axes: Axes, name: str, outcome: Outcome) -> None:
-    """Draw the accuracies of a variant, a line per seed."""
+    """Draw the accuracies of a variant, a line per seed; a diamond where the first one passes Inception."""
     colour, dashes = LOOKS[name]
-    title = next(variant.title for variant in VARIANTS if variant.name == name)
-    for number, of in enumerate(outcome.results.values()):
+    for number, (seed, of) in enumerate(outcome.results.items()):
         result = of[name]
-        axes.plot(
-            result.steps,
-            100 * np.array(result.accuracy),
-            color=colour,
-            linestyle=dashes,
-            linewidth=0.9 if number else 1.7,
-            alpha=0.6 if number else 1.0,
-            label=None if number else title,
-        )
+        looks: dict[str, Any] = {"linewidth": 0.9, "alpha": 0.6}
+        if number == 0:
+            looks = {"label": BY_NAME[name].title}
+            reached = steps_to_accuracy(result.curve, outcome.results[seed]["inception"].best)
+            if reached is not None:
+                axes.plot(
+                    reached, 100 * dict(result.curve)[reached], "D", color=colour, markersize=6, clip_on=False
+                )
+        if len(result.steps) < 10:
+            looks |= {"marker": ".", "markersize": 5}
+        accuracies = 100 * np.array(result.accuracy)
+        axes.plot(result.steps, accuracies, color=colour, linestyle=dashes, **looks)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ class Settings:
 
 
 SMOKE = Settings(
-    epochs=2, rates=(0.01, 0.02), per_epoch=1, dropouts=(0.0, 0.05, 0.1), stable_steps=20, limit=1280
+    epochs=2, rates=(0.01, 0.02), per_epoch=3, dropouts=(0.0, 0.05, 0.1), stable_steps=20, limit=1280
 )
 """A trial of a minute, which shows that everything runs and nothing else."""
 
