@@ -355,8 +355,8 @@ def draw(figure: Figure, images: Images, outcome: Outcome) -> None:
     left.set_ylim(bottom=0)
     seeds = ", ".join(map(str, outcome.seeds))
     figure.suptitle(
-        f"{images.name}, bn_inception_tiny, seeds {seeds} (the first bold); diamonds: Inception's best reached; "
-        "dotted: chance",
+        f"{images.name}, bn_inception_tiny, seeds {seeds} (the first bold); "
+        "diamonds: Inception's best reached; dotted: chance",
         fontsize=10,
         color="#555555",
         x=0.01,
