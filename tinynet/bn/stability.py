@@ -138,7 +138,7 @@ def largest_stable_rate(
     ----------
     S. Ioffe, C. Szegedy: Batch Normalization, 2015, section 3.3.
 
-    J. Bjorck, C. Gomes, B. Selman, K. Weinberger: Understanding Batch Normalization, 2018, section 3.
+    J. Bjorck, C. Gomes, B. Selman, K. Weinberger: Understanding Batch Normalization, 2018.
 
     Examples
     --------
