@@ -230,13 +230,15 @@ class ScaleCheck:
 def check_scale(generator: Generator, scales: Sequence[float]) -> list[ScaleCheck]:
     """Scale the weights of a layer in front of a batch normalisation, and see what stays.
 
-    The equations are exact for eps = 0; with ``eps = 1e-5`` and Var[Wu] about 1 they hold to about
-    ``eps / a^2``.
+    The equations are exact for eps = 0.  With eps the layer divides by the root of ``Var[Wu] + eps / a^2``:
+    for ``eps = 1e-5`` and Var[Wu] about 1 they hold to about 1e-5 where a is above 1, and to ``1e-5 / a^2``
+    where it is below.
 
     Parameters
     ----------
     generator : Generator
-        Draws u (16, 8), W (6, 8) with Var[Wu] about 1, and the gradient that comes from above.
+        Draws u (32, 8), W (6, 8) with rows of length 1, so that Var[Wu] is about 1, and the gradient that
+        comes from above.
     scales : sequence of float
         The factors a, not 0.
 
@@ -245,7 +247,8 @@ def check_scale(generator: Generator, scales: Sequence[float]) -> list[ScaleChec
     list of ScaleCheck
         One per factor.
     """
-    u, w, g = normal(generator, 16, 8), normal(generator, 6, 8) / np.sqrt(8), normal(generator, 16, 6)
+    u, w, g = normal(generator, 32, 8), normal(generator, 6, 8), normal(generator, 32, 6)
+    w /= np.linalg.norm(w, axis=1, keepdims=True)
 
     def everything(a: float) -> tuple[Array, Array, Array]:
         inputs, weight = tensor(u, requires_grad=True), tensor(a * w, requires_grad=True)
@@ -253,7 +256,7 @@ def check_scale(generator: Generator, scales: Sequence[float]) -> list[ScaleChec
         (gradient,) = autograd.grad(y, weight, tensor(g), retain_graph=True)
         flat = y.reshape(-1)
         rows = [autograd.grad(flat[i], inputs, retain_graph=True)[0].numpy() for i in range(y.numel())]
-        return y.detach().numpy(), np.stack(rows), gradient.numpy()  # (16, 6), (96, 16, 8), (6, 8)
+        return y.detach().numpy(), np.stack(rows), gradient.numpy()  # (32, 6), (192, 32, 8), (6, 8)
 
     y, jacobian, gradient = everything(1.0)
     found = []
