@@ -73,16 +73,18 @@ def check_algorithm_2(model: Module, batches: Sequence[Tensor], x: Tensor) -> Al
     with inference(model):
         outputs = model(x).numpy()
         for name, layer in _norms(model).items():
-            m = len(inputs[name][0])
-            mean = np.mean([rows.mean(axis=0) for rows in inputs[name]], axis=0)
-            variance = m / (m - 1) * np.mean([rows.var(axis=0) for rows in inputs[name]], axis=0)
+            rows = [rows_of(each) for each in inputs[name]]
+            m = len(rows[0])
+            mean = np.mean([each.mean(axis=0) for each in rows], axis=0)
+            variance = m / (m - 1) * np.mean([each.var(axis=0) for each in rows], axis=0)
             s = layer.weight.detach().numpy() / np.sqrt(variance + layer.eps)
-            line = s * seen[name][0] + (layer.bias.detach().numpy() - s * mean)
+            line = s * rows_of(seen[name][0]) + (layer.bias.detach().numpy() - s * mean)
+            y = rows_of(layer(from_numpy(seen[name][0])).numpy())
             errors.append(
                 (
                     relative_error(found[name][0], mean),
                     relative_error(found[name][1], variance),
-                    relative_error(layer(from_numpy(seen[name][0])).numpy(), line),
+                    relative_error(y, line),
                 )
             )
     with no_grad():
@@ -102,7 +104,7 @@ def _norms(model: Module) -> dict[str, Any]:
 def inputs_of_norms(
     model: Module, batches: Sequence[Tensor], *, training: bool = True
 ) -> dict[str, list[npt.NDArray[Any]]]:
-    """Return what enters each batch normalisation, batch by batch, as rows (m', C).
+    """Return what enters each batch normalisation, batch by batch.
 
     Parameters
     ----------
@@ -122,9 +124,7 @@ def inputs_of_norms(
     seen: dict[str, list[npt.NDArray[Any]]] = {}
     for name, layer in _norms(model).items():
         kept = seen[name] = []
-        layer.register_forward_pre_hook(
-            lambda _, args, kept=kept: kept.append(rows_of(args[0].numpy()).copy())
-        )
+        layer.register_forward_pre_hook(lambda _, args, kept=kept: kept.append(args[0].numpy().copy()))
     with no_grad():
         for x in batches:
             model(x)

@@ -185,7 +185,7 @@ def measure(
         algorithm_2 = check_algorithm_2(model, batches, tensor(images.x_test[:1000]).double())
     with part("the noise of small batches"):
         x = tensor(images.x[:EXAMPLES]).double()
-        population = inputs_of_norms(model, [x], training=False)[LAYER][0]  # (N, 100)
+        (population,) = inputs_of_norms(model, [x], training=False)[LAYER]  # (N, 100)
         unbiased = [check_unbiased(population[:8, 0], m) for m in (2, 3, 4)]
         noise = batch_noise(population, settings.noise_sizes, settings.noise_batches, generator)
     with part("the largest stable rates"):
