@@ -21,7 +21,6 @@ steps, close the output.  Where MNIST's files are missing and cannot be download
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import sys
 import tempfile
@@ -97,33 +96,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the study; return the exit code: 0, 1 (could not run) or 130 (interrupted)."""
-    progress = Progress()
+    progress = program.Progress()
     return program.execute(lambda: run(parse_arguments(arguments), progress), progress)
 
 
-@dataclasses.dataclass
-class Progress(program.Progress):
-    """How far the program is, for the message after Ctrl-C."""
-
-    options: argparse.Namespace | None = None
-    runs: Runs | None = None
-
-    def kept(self) -> str:
-        """Say what a later run can go on from."""
-        if self.options is not None and self.options.smoke:
-            return "Nothing is kept of a --smoke run."
-        finished = 0 if self.runs is None else len(self.runs.kept) + len(self.runs.made)
-        if self.options is None or self.runs is None or not finished:
-            return "Nothing new was kept."
-        return (
-            f"Kept: {finished} of {len(NETWORKS) * self.options.seeds} networks, in {self.runs.folder}; "
-            "the same command goes on from there."
-        )
-
-
-def run(options: argparse.Namespace, progress: Progress) -> None:
+def run(options: argparse.Namespace, progress: program.Progress) -> None:
     """Train both networks for every seed, write the files, print the results."""
-    progress.options = options
     print("Ioffe and Szegedy (2015), section 4.1: a network without and with batch normalisation", flush=True)
     program.prepare(options)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -136,39 +114,23 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
         f"weights N(0, {settings.std:g}^2), results into {options.out}",
         flush=True,
     )
-    place: contextlib.AbstractContextManager[str | Path] = contextlib.nullcontext(options.out / "runs")
-    if options.smoke:  # begins anew every time, and leaves alone what is kept
-        place = tempfile.TemporaryDirectory()
-    with place as folder:
-        progress.runs = Runs(folder)
-        trained = train_all(options, images, settings, notice, progress, progress.runs)
-    print_results(images.name, settings, trained)
-
-
-def train_all(
-    options: argparse.Namespace,
-    images: Images,
-    settings: Settings,
-    notice: str | None,
-    progress: Progress,
-    runs: Runs,
-) -> Trained:
-    """Train what is not in `runs`, and write the files after every seed that has something new."""
-    trained: Trained = {}
-    seeds = range(options.seed, options.seed + options.seeds)
-    for seed in seeds:
-        made = len(runs.made)
-        trained[seed] = {}
-        for network in NETWORKS:
-            progress.where = f"while {network} of seed {seed} was training"
-            label = f"{images.name} seed {seed} {network:<10}"
-            trained[seed][network] = get_run(runs, images, settings, seed, network, label)
-        if len(runs.made) > made or seed == seeds[-1]:
-            progress.where = f"while the results of seed {seed} were being written"
-            write_results(options.out, images, settings, trained, options.seeds, notice)
+    with tempfile.TemporaryDirectory() as folder:  # for --smoke, which begins anew every time
+        runs = Runs(folder if options.smoke else options.out / "runs")
+        progress.runs = None if options.smoke else runs
+        trained: Trained = {}
+        for seed in range(options.seed, options.seed + options.seeds):
+            made = len(runs.made)
+            trained[seed] = {}
+            for network in NETWORKS:
+                progress.where = f"while {network} of seed {seed} was training"
+                label = f"{images.name} seed {seed} {network:<10}"
+                trained[seed][network] = get_run(runs, images, settings, seed, network, label)
+            if len(runs.made) > made or len(trained) == options.seeds:  # else the files may have more
+                progress.where = f"while the results of seed {seed} were being written"
+                write_results(options.out, images, settings, trained, options.seeds, notice)
     if runs.kept:
-        print(f"{len(runs.kept)} of {len(NETWORKS) * options.seeds} networks are from before", flush=True)
-    return trained
+        print(f"{len(runs.made)} runs made, {len(runs.kept)} found in {runs.folder}", flush=True)
+    print_results(images.name, settings, trained)
 
 
 def make_settings(options: argparse.Namespace, name: str) -> Settings:

@@ -290,7 +290,7 @@ class TestInterrupt:
         code, errors = self.interrupt(self.start(tmp_path, "--steps", "100000000"), "seed 0 baseline")
         assert code == 130
         assert "Interrupted while baseline of seed 0 was training." in errors
-        assert "Nothing new was kept." in errors
+        assert "There is nothing new to go on from." in errors
         assert "Traceback" not in errors
         assert files(tmp_path) == []
 
@@ -308,7 +308,7 @@ class TestInterrupt:
         code, errors = self.interrupt(process, "seed 2 baseline")
         assert code == 130
         assert "Traceback" not in errors
-        message = r"Kept: (\d+) of 2000000 networks, in out/runs; the same command goes on from there\."
+        message = r"Kept: (\d+) finished runs in out/runs; the same command goes on from there\."
         found = re.search(message, errors)
         assert found, errors
         kept = list((tmp_path / "out" / "runs").iterdir())

@@ -54,7 +54,7 @@ class TestGoingOn:
         assert self.main() == 130
         errors = capsys.readouterr().err
         assert "Interrupted while baseline of seed 1 was training." in errors
-        assert "Kept: 2 of 4 networks, in out/runs; the same command goes on from there." in errors
+        assert "Kept: 2 finished runs in out/runs; the same command goes on from there." in errors
         assert self.results("out")["seeds"] == [0]
         assert files(Path("out/runs")) == ["baseline-seed0.safetensors", "batch_norm-seed0.safetensors"]
         first = json.loads(Path("out/results.json").read_text())["runs"][0]["seconds"]
@@ -63,11 +63,11 @@ class TestGoingOn:
         trained.clear()
         assert self.main() == 0
         assert trained == ["baseline 1", "batch_norm 1"]
-        assert "2 of 4 networks are from before" in capsys.readouterr().out
+        assert "2 runs made, 2 found in out/runs" in capsys.readouterr().out
         assert json.loads(Path("out/results.json").read_text())["runs"][0]["seconds"] == first
 
         assert self.main(out="whole") == 0
-        assert "from before" not in capsys.readouterr().out
+        assert "found in" not in capsys.readouterr().out
         assert self.results("out") == self.results("whole")
         for name in ("history.csv", "figure1.png"):
             assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
@@ -111,4 +111,4 @@ class TestGoingOn:
         assert files(Path("out/runs")) == kept
         self.interrupted = "batch_norm 0"
         assert self.main("--smoke") == 130
-        assert "Nothing is kept of a --smoke run." in capsys.readouterr().err
+        assert "There is nothing new to go on from." in capsys.readouterr().err

@@ -13,7 +13,7 @@ import pytest
 
 import tinynet as tn
 from tinynet.errors import ArgumentError, DataError
-from tinynet.experiments import figure_png, program, write_json
+from tinynet.experiments import Runs, figure_png, program, write_json
 
 DOCSTRING = """Do one thing.
 
@@ -131,7 +131,30 @@ class TestExecute:
             raise KeyboardInterrupt
 
         assert program.execute(work, program.Progress()) == 130
-        assert capsys.readouterr().err == "\nInterrupted before the training began.\nNothing was written.\n"
+        assert capsys.readouterr().err == (
+            "\nInterrupted before the training began.\nThere is nothing new to go on from.\n"
+        )
+
+    def test_interruption_of_a_study_of_runs(self, capsys, tmp_path):
+        progress = program.Progress()
+
+        def work():
+            progress.runs = Runs(tmp_path / "runs")
+            for name in ("a", "b", "c"):
+                progress.where = f"while {name} was training"
+                progress.runs.get(name, {}, make)
+
+        def make(checkpoint):
+            if progress.where == "while c was training":
+                raise KeyboardInterrupt
+            return {"accuracy": 0.5}
+
+        for _ in range(2):  # those that were found count, too
+            assert program.execute(work, progress) == 130
+            assert capsys.readouterr().err == (
+                "\nInterrupted while c was training.\n"
+                f"Kept: 2 finished runs in {tmp_path / 'runs'}; the same command goes on from there.\n"
+            )
 
 
 class TestPrepare:

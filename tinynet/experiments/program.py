@@ -1,8 +1,8 @@
 """What the programs of the studies share: command line, exit codes, data set, files.
 
-A study is a script whose docstring is its help and whose ``main`` is four lines::
+A study is a script whose docstring is its help and whose ``main`` is two lines::
 
-    progress = Progress()
+    progress = program.Progress()
     return program.execute(lambda: run(parse_arguments(arguments), progress), progress)
 
 It prints what it does as it goes, and ends with exit code 0, with 1 and one line ``error: ...`` on stderr
@@ -26,6 +26,7 @@ from tinynet.errors import TinynetError
 from tinynet.experiments.extras import require
 from tinynet.experiments.figures import DPI, WIDTH, figure_png
 from tinynet.experiments.options import integer, load_parts
+from tinynet.experiments.runs import Runs
 from tinynet.io import atomic_write
 from tinynet.ops.threads import get_num_threads, set_num_threads
 
@@ -105,19 +106,25 @@ def add_common(
 
 @dataclass
 class Progress:
-    """How far a program is, for the message after Ctrl-C; a study adds what it keeps.
+    """How far a program is, for the message after Ctrl-C.
 
     Attributes
     ----------
     where : str
         What was going on.
+    runs : Runs or None
+        What a later run can go on from; None where there is nothing.
     """
 
     where: str = "before the training began"
+    runs: Runs | None = None
 
     def kept(self) -> str:
-        """Say what is in the files, and what a later run can go on from."""
-        return "Nothing was written."
+        """Say what a later run can go on from."""
+        finished = 0 if self.runs is None else len(self.runs.made) + len(self.runs.kept)
+        if self.runs is None or not finished:
+            return "There is nothing new to go on from."
+        return f"Kept: {finished} finished runs in {self.runs.folder}; the same command goes on from there."
 
 
 def execute(work: Callable[[], None], progress: Progress) -> int:
