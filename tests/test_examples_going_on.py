@@ -14,6 +14,8 @@ import tinynet
 from tinynet.experiments import mnist_study
 from tinynet.experiments.mnist_study import train_network
 
+FILES = ("results.json", "history.csv", "figure1.png")
+
 
 class TestGoingOn:
     OPTIONS = ("--dataset", "digits", "--steps", "60", "--seeds", "2", "--std", "0.2")
@@ -57,6 +59,10 @@ class TestGoingOn:
         assert "Kept: 2 finished runs in out/runs; the same command goes on from there." in errors
         assert self.results("out")["seeds"] == [0]
         assert files(Path("out/runs")) == ["baseline-seed0.safetensors", "batch_norm-seed0.safetensors"]
+
+        written = [Path("out", name).stat().st_mtime_ns for name in FILES]
+        assert self.main() == 130
+        assert [Path("out", name).stat().st_mtime_ns for name in FILES] == written  # there was nothing new
         first = json.loads(Path("out/results.json").read_text())["runs"][0]["seconds"]
 
         self.interrupted = ""
@@ -69,7 +75,7 @@ class TestGoingOn:
         assert self.main(out="whole") == 0
         assert "found in" not in capsys.readouterr().out
         assert self.results("out") == self.results("whole")
-        for name in ("history.csv", "figure1.png"):
+        for name in FILES[1:]:
             assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
 
     def test_finished_study_is_only_written_again(self, trained, capsys):
