@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from test_examples import EXAMPLES, environment, png_size, run
 
+import tinynet
 from tinynet.experiments.mechanics_study import NETWORKS
 
 FILES = ["curves.csv", "mechanics.png", "results.json"]
@@ -183,8 +184,8 @@ class TestInterrupt:
             raise KeyboardInterrupt
 
         monkeypatch.setitem(script["run"].__globals__, "measure", interrupted)
-        out = tmp_path / "out"
-        assert script["main"](["--dataset", "digits", "--threads", "1", "--out", str(out)]) == 130
+        out, threads = tmp_path / "out", str(tinynet.get_num_threads())
+        assert script["main"](["--dataset", "digits", "--threads", threads, "--out", str(out)]) == 130
         errors = capsys.readouterr().err
         assert (
             errors
