@@ -30,7 +30,6 @@ from tinynet.experiments import Claim, claims_table, figures, program, table, wr
 from tinynet.experiments.mechanics_claims import claims, curves
 from tinynet.experiments.mechanics_study import NETWORKS, SMOKE, Outcome, Settings, measure
 from tinynet.experiments.mnist_study import Images
-from tinynet.experiments.options import integer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,16 +43,10 @@ Runs = dict[int, Outcome]  # by seed
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; on a bad option argparse prints why and exits with code 2."""
     parser = program.make_parser(__doc__)
-    parser.add_argument(
-        "--seeds",
-        type=integer(1),
-        default=1,
-        metavar="N",
-        help="repeat with N seeds, --seed and those that follow it, and report them all (default 1)",
-    )
     program.add_common(
         parser,
         datasets=("mnist", "fashion-mnist", "digits"),
+        seeds=1,
         threads=1,
         threads_reason="the networks are small",
         out="runs/bn_mechanics",

@@ -27,7 +27,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinynet.experiments import (
-    Runs,
     claims_table,
     figures,
     program,
@@ -69,13 +67,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; on a bad option argparse prints why and exits with code 2."""
     parser = program.make_parser(__doc__)
     parser.add_argument(
-        "--seeds",
-        type=integer(1),
-        default=2,
-        metavar="N",
-        help="train every variant with N seeds, --seed and those that follow it (default 2)",
-    )
-    parser.add_argument(
         "--epochs",
         type=integer(1),
         metavar="N",
@@ -86,6 +77,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser,
         datasets=(*DATASETS, "mnist", "digits"),
         seed="of the first weights, order, augmentation and dropout",
+        seeds=2,
         out="runs/inception",
         smoke="a trial of a minute that goes through everything: 1,280 images of each part, 2 epochs unless "
         "--epochs is given, a smaller grid and ensemble; no bounds, and no run is kept",
@@ -95,25 +87,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the study; return the exit code: 0, 1 (could not run) or 130 (interrupted)."""
-    progress = Progress()
+    progress = program.Progress()
     return program.execute(lambda: run(parse_arguments(arguments), progress), progress)
-
-
-@dataclasses.dataclass
-class Progress(program.Progress):
-    """How far the program is, for the message after Ctrl-C."""
-
-    runs: Runs | None = None  # None for --smoke, which keeps nothing
-
-    def kept(self) -> str:
-        """Say what a later run can go on from."""
-        if self.runs is None:
-            return "There is nothing to go on from."
-        finished = len(self.runs.made) + len(self.runs.kept)
-        return (
-            f"Kept: {finished} finished runs in {self.runs.folder}, and of the one that was going on its "
-            "finished epochs; the same command goes on from there."
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +103,7 @@ class Outcome:
     members: dict[str, Result]
 
 
-def run(options: argparse.Namespace, progress: Progress) -> None:
+def run(options: argparse.Namespace, progress: program.Progress) -> None:
     """Train everything, write the files, print the results."""
     print("Ioffe and Szegedy (2015), section 4.2: Inception without and with batch normalisation", flush=True)
     program.prepare(options)
@@ -144,12 +119,8 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
         f"seeds {options.seed} to {options.seed + options.seeds - 1}, results into {options.out}",
         flush=True,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        runs = Runs(folder if options.smoke else options.out / "runs")
-        progress.runs = None if options.smoke else runs
+    with program.kept_runs(options, progress) as runs:
         outcome = train_all(Study(images, settings, runs), options, progress)
-        if runs.kept:
-            print(f"{len(runs.made)} runs made, {len(runs.kept)} found in {runs.folder}", flush=True)
     progress.where = "while the results were being written"
     options.out.mkdir(parents=True, exist_ok=True)
     written = rows(outcome.results, outcome.base)
@@ -158,7 +129,7 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     print_results(images, settings, outcome, written, ensemble)
 
 
-def train_all(study: Study, options: argparse.Namespace, progress: Progress) -> Outcome:
+def train_all(study: Study, options: argparse.Namespace, progress: program.Progress) -> Outcome:
     """Make or read all runs."""
     seeds = list(range(options.seed, options.seed + options.seeds))
     progress.where = "during the grid of learning rates"

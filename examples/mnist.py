@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,6 @@ import numpy as np
 from tinynet.bn import PercentileHistory
 from tinynet.experiments import (
     Claim,
-    Runs,
     claims_table,
     figures,
     program,
@@ -66,13 +64,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = program.make_parser(__doc__)
     add = parser.add_argument
     add("--steps", type=integer(1), metavar="N", help="updates per network (default 50000; digits: 5000)")
-    add(
-        "--seeds",
-        type=integer(1),
-        default=1,
-        metavar="N",
-        help="repeat with N seeds, --seed and those that follow it, and report them all (default 1)",
-    )
     add("--batch-size", type=integer(2), default=60, metavar="N", help="examples per update (default 60)")
     add("--lr", type=number(True), default=0.1, help="learning rate (default 0.1)")
     add(
@@ -85,6 +76,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser,
         datasets=tuple(DEFAULT_STEPS),
         seed="of the initial weights and of the batches",
+        seeds=1,
         threads=1,
         threads_reason="on so small a network a second one gains a tenth, and where the machine's cores are "
         "busy the two wait for each other",
@@ -114,10 +106,8 @@ def run(options: argparse.Namespace, progress: program.Progress) -> None:
         f"weights N(0, {settings.std:g}^2), results into {options.out}",
         flush=True,
     )
-    with tempfile.TemporaryDirectory() as folder:  # for --smoke, which begins anew every time
-        runs = Runs(folder if options.smoke else options.out / "runs")
-        progress.runs = None if options.smoke else runs
-        trained: Trained = {}
+    trained: Trained = {}
+    with program.kept_runs(options, progress) as runs:
         for seed in range(options.seed, options.seed + options.seeds):
             made = len(runs.made)
             trained[seed] = {}
@@ -128,8 +118,6 @@ def run(options: argparse.Namespace, progress: program.Progress) -> None:
             if len(runs.made) > made or len(trained) == options.seeds:  # else the files may have more
                 progress.where = f"while the results of seed {seed} were being written"
                 write_results(options.out, images, settings, trained, options.seeds, notice)
-    if runs.kept:
-        print(f"{len(runs.made)} runs made, {len(runs.kept)} found in {runs.folder}", flush=True)
     print_results(images.name, settings, trained)
 
 

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from tinynet._check import choice
 from tinynet.data import Augment, DataLoader, ImageDataset, Normalize, TensorDataset
 from tinynet.errors import ArgumentError
-from tinynet.experiments.classification import scores
+from tinynet.experiments.measure import evaluate
 from tinynet.experiments.trainer import Trainer
 from tinynet.models import bn_inception_small, lenet, mnist_mlp, resnet
 from tinynet.nn import CrossEntropyLoss, Flatten, Module, Sequential
@@ -270,10 +270,12 @@ def make_trainer(images: Images, settings: Settings, *, workers: int = 0) -> Tra
     factor, steps = SCHEDULES[settings.schedule], settings.epochs * len(loader)
     scheduler = LambdaLR(optimizer, lambda step: factor(step / steps))
 
-    def test() -> float:
-        guesses = scores(model, images.x_test, chunk=CHUNK, prepare=images.normalize).argmax(axis=1)  # (N,)
-        return float(np.mean(guesses == images.y_test))
-
     return Trainer(
-        model, optimizer, CrossEntropyLoss(), loader, test, scheduler=scheduler, settings=asdict(settings)
+        model,
+        optimizer,
+        CrossEntropyLoss(),
+        loader,
+        lambda: evaluate(model, images.x_test, images.y_test, chunk=CHUNK, prepare=images.normalize),
+        scheduler=scheduler,
+        settings=asdict(settings),
     )

@@ -19,7 +19,9 @@ import numpy.typing as npt
 from tinynet import bn
 from tinynet.bn.stability import RateTrial, StableRate
 from tinynet.errors import ArgumentError, DivergenceError
-from tinynet.experiments.inception_variants import BY_NAME, REVISED, Images, Part, Settings, Variant
+from tinynet.experiments.classification import probabilities, scores
+from tinynet.experiments.inception_variants import BY_NAME, CHUNK, REVISED, Images, Part, Settings, Variant
+from tinynet.experiments.measure import evaluate
 from tinynet.experiments.runs import Runs
 from tinynet.experiments.trainer import Trainer
 from tinynet.experiments.training import endless
@@ -204,7 +206,9 @@ class Study:
                 "curve": trainer.curve,
                 "losses": np.array(trainer.losses),
                 "diverged": diverged,
-                "probabilities": self.images.probabilities(trainer.model, self.images.test),
+                "probabilities": probabilities(
+                    scores(trainer.model, self.images.test.x, chunk=CHUNK, prepare=self.images.normalize)
+                ),
                 "seconds": sum(epoch.seconds + epoch.testing for epoch in trainer.epochs),
             }
 
@@ -236,7 +240,7 @@ class Study:
             optimizer,
             CrossEntropyLoss(),
             loader,
-            lambda: float(np.mean(images.probabilities(model, part).argmax(axis=1) == part.y)),
+            lambda: evaluate(model, part.x, part.y, chunk=CHUNK, prepare=images.normalize),
             scheduler=LambdaLR(optimizer, lambda step: fall ** (step / steps)),
             settings=settings,
             every=plan.every,

@@ -31,11 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinynet.data import Augment, DataLoader, ImageDataset, Normalize, TensorDataset
-from tinynet.experiments.classification import probabilities, scores
 from tinynet.experiments.image_study import AUGMENTED, square
-from tinynet.nn import Module
-
-FloatArray = npt.NDArray[np.float64]
 
 CHUNK = 500  # images per forward pass of a test
 SPLIT_SEED = 4242  # chooses the images of the validation part; the same ones for every seed
@@ -205,10 +201,6 @@ class Images:
     def normalize(self) -> Normalize:
         """What makes a network's input of images as they are."""
         return Normalize(self.mean, self.std)
-
-    def probabilities(self, model: Module, part: Part) -> FloatArray:
-        """Return a network's probabilities (N, K), in inference mode, of the classes of a part's images."""
-        return probabilities(scores(model, part.x, chunk=CHUNK, prepare=self.normalize))
 
     def loader(self, recipe: Recipe, batch_size: int, seed: int) -> DataLoader:
         """Return the training batches of a recipe: x (B, C, S, S) float32, y (B,) int64, whole batches only.

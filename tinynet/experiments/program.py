@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +57,7 @@ def add_common(
     smoke: str,
     datasets: Sequence[str] = (),
     seed: str = "of everything that is drawn at random",
+    seeds: int | None = None,
     threads: int | None = None,
     threads_reason: str = "",
 ) -> None:
@@ -63,7 +66,8 @@ def add_common(
     Parameters
     ----------
     parser : argparse.ArgumentParser
-        Gets --seed, --threads, --out and --smoke and, with `datasets`, --dataset, --data and --offline.
+        Gets --seed, --threads, --out and --smoke; with `datasets` --dataset, --data and --offline; with
+        `seeds` --seeds.
     out : str
         The default folder for results.
     smoke : str
@@ -72,6 +76,8 @@ def add_common(
         The names to choose from, the default first; none for a study without data.
     seed : str
         What the seed is of; it is 0 by default.
+    seeds : int, optional
+        The default of --seeds, where a study can be repeated.
     threads : int, optional
         The default number of threads; None for all cores.
     threads_reason : str
@@ -88,6 +94,15 @@ def add_common(
         )
         add("--offline", action="store_true", help="never touch the network")
     add("--seed", type=integer(0), default=0, help=f"seed {seed} (default 0)")
+    if seeds is not None:
+        add(
+            "--seeds",
+            type=integer(1),
+            default=seeds,
+            metavar="N",
+            help="repeat with N seeds, --seed and those that follow it, and report them all "
+            f"(default {seeds})",
+        )
     usual = "all cores" if threads is None else threads
     why = f": {threads_reason}" if threads_reason else ""
     add(
@@ -151,6 +166,20 @@ def execute(work: Callable[[], None], progress: Progress) -> int:
         print(f"\nInterrupted {progress.where}.\n{progress.kept()}", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def kept_runs(options: argparse.Namespace, progress: Progress) -> Iterator[Runs]:
+    """Open the finished runs of a study, which lie in ``OUT/runs``; after Ctrl-C they are spoken of.
+
+    With --smoke they are others, in a folder that is gone at the end: a trial begins anew every time.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = Runs(temporary if options.smoke else options.out / "runs")
+        progress.runs = None if options.smoke else runs
+        yield runs
+    if runs.kept:
+        print(f"{len(runs.made)} runs made, {len(runs.kept)} found in {runs.folder}", flush=True)
 
 
 def prepare(options: argparse.Namespace) -> None:

@@ -5,7 +5,8 @@ before, reads it; so a study that was interrupted is started again in the same w
 run that is missing.  A long run may keep a checkpoint of its own, in a file that is removed with its end.
 
 Every file holds the settings that it was made with and the version of tinynet.  A run is never taken for one
-with other settings: that is an error, and the files stay as they are.
+with other settings: that is an error, and the files stay as they are.  Whether the source has changed since
+is not noticed.
 """
 
 from __future__ import annotations
