@@ -124,6 +124,11 @@ class TestBackward:
         a = Gradients(np.ones((2, 1)), np.ones(1), np.ones(1))
         assert a.relative_error(dataclasses.replace(a, gbeta=np.array([2.0]))) == 0.5
 
+    def test_no_number_is_the_worst(self):
+        a = Gradients(np.ones((2, 1)), np.ones(1), np.ones(1))
+        assert math.isnan(dataclasses.replace(a, gbeta=np.array([math.nan])).relative_error(a))
+        assert mechanics.worst([1.0, 2.0]) == 2.0
+
     def test_relative_error_is_of_the_largest(self):
         assert relative_error([1.0, 0.5], [2.0, 0.0]) == 0.5
 
@@ -375,6 +380,7 @@ class TestClaims:
             ("convolution", {"counted": 89.0}, 15),
             ("convolution", {"statistics": 2e-6}, 16),
             ("convolution", {"output": 2e-6}, 16),
+            ("convolution", {"output": math.nan}, 16),
             ("convolution", {"gradients": 2e-6}, 17),
             ("convolution", {"pairs": 60}, 18),
         ],

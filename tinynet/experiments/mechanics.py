@@ -12,7 +12,7 @@ batch, i = 1..m, has::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -38,6 +38,11 @@ def relative_error(value: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     """Return max |value - reference| / max |reference|."""
     wanted = np.asarray(reference, np.float64)
     return float(np.abs(np.asarray(value, np.float64) - wanted).max() / np.abs(wanted).max())
+
+
+def worst(errors: Iterable[float]) -> float:
+    """Return the largest; NaN if one is NaN, which `max` may pass by."""
+    return float(np.max(list(errors)))
 
 
 def rows_of(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -71,7 +76,7 @@ class Gradients:
 
     def relative_error(self, reference: Gradients) -> float:
         """Return the largest of the three relative errors."""
-        return max(
+        return worst(
             relative_error(getattr(self, each.name), getattr(reference, each.name))
             for each in fields(Gradients)
         )
@@ -337,7 +342,7 @@ def check_convolution(generator: Generator) -> ConvolutionCheck:
     return ConvolutionCheck(
         batch_statistics(x)[2],
         float((ratio / (ratio - 1)).mean()),
-        max(relative_error(*means), relative_error(*variances)),
+        worst((relative_error(*means), relative_error(*variances))),
         relative_error(rows_of(outputs[0]), outputs[1]),
         gradients.relative_error(wanted),
         sum(each.numel() for each in images.parameters()) // 2,
@@ -416,5 +421,5 @@ def train_bias(generator: Generator, steps: int, *, through_mean: bool, lr: floa
         assert b.grad is not None
         gradients.append(np.abs(b.grad.numpy()).max())
         optimizer.step()
-    error = max(relative_error(output, outputs[0]) for output in outputs)
-    return BiasRun(np.array(biases), np.array(losses), error, float(max(gradients)))
+    error = worst(relative_error(output, outputs[0]) for output in outputs)
+    return BiasRun(np.array(biases), np.array(losses), error, worst(gradients))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinynet.experiments.claims import Claim
+from tinynet.experiments.mechanics import worst
 from tinynet.experiments.mechanics_study import DEEP, NETWORKS, Outcome, Settings
 
 EXACT = 1e-6  # relative, in float64
@@ -52,8 +53,8 @@ def _exact(outcome: Outcome) -> Iterator[Claim]:
     inference = outcome.algorithm_2
     yield at_most("population mean against E[mu_B]", inference.mean, EXACT)
     yield at_most("population variance against m/(m-1) E[var_B]", inference.variance, EXACT)
-    corrected = max(abs(each.corrected - 1) for each in outcome.unbiased)
-    biased = max(abs(each.biased - (each.m - 1) / each.m) for each in outcome.unbiased)
+    corrected = worst(abs(each.corrected - 1) for each in outcome.unbiased)
+    biased = worst(abs(each.biased - (each.m - 1) / each.m) for each in outcome.unbiased)
     yield at_most("m/(m-1) E[var_B] of all batches is the variance (m = 2, 3, 4)", corrected, EXACT)
     yield at_most("E[var_B] without the factor is (m-1)/m of it", biased, EXACT)
     yield at_most("each layer in inference mode against one linear map", inference.linear_map, EXACT)
@@ -66,7 +67,7 @@ def _exact(outcome: Outcome) -> Iterator[Claim]:
 
     values, counted = convolution.values, convolution.counted
     yield at_most("convolution: m' against m p q", abs(counted - values) / values, EXACT)
-    same = max(convolution.statistics, convolution.output)
+    same = worst((convolution.statistics, convolution.output))
     yield at_most("convolution: statistics and output against BN of rows (m p q, C)", same, EXACT)
     yield at_most("convolution: gradients against BN of rows", convolution.gradients, EXACT)
     per_map = convolution.pairs / convolution.maps
@@ -90,11 +91,10 @@ def _of_bias(outcome: Outcome) -> Iterator[Claim]:
 def _on_images(outcome: Outcome, *, usual: bool) -> Iterator[Claim]:
     noise = outcome.noise
     sizes = f"m = {noise.sizes[0]}..{noise.sizes[-1]}"
-    for name, of, tolerance in (("mean", "mean", 0.05), ("variance", "variance", 0.1)):
-        slope = noise.slope(of)
+    for of, tolerance in (("mean", 0.05), ("variance", 0.1)):
         yield Claim.at_most(
-            f"noise of the batch {name}, {sizes}: |log-log slope + 1/2|",
-            abs(slope + 0.5),
+            f"noise of the batch {of}, {sizes}: |log-log slope + 1/2|",
+            abs(noise.slope(of) + 0.5),
             tolerance if usual else None,
         )
     yield Claim.at_most("noise of both against sampling theory", noise.deviation(), 0.05 if usual else None)

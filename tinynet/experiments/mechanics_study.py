@@ -105,7 +105,7 @@ SMOKE = Settings(train_steps=100, population_batches=20, noise_batches=100, rate
 """A trial of seconds: too few batches for the noise, and too few steps for the rates, to claim anything."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
     """What all checks gave for one seed.
 
