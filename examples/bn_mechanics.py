@@ -300,13 +300,13 @@ def draw_rates(axes: Axes, runs: Runs) -> None:
             middle = float(np.exp(np.mean(np.log(ends))))
             text = f"\u00d7 {ratio:.3g}"
             axes.text(middle, row - 0.14, text, ha="center", va="bottom", color="#333333")
-        for which, (colour, label) in looks.items():
+        for which, (colour, _) in looks.items():
             others = [outcome.rates[network][which].rate for outcome in runs.values()]
             dots = [rate for rate in others if rate is not None] if len(runs) > 1 else []
             axes.plot(dots, [row + 0.22] * len(dots), "o", color=colour, markersize=3, alpha=0.7)
             rate = first.rates[network][which].rate
             if rate is not None:
-                axes.plot(rate, row, "o", color=colour, markersize=8, label=label if row == 0 else None)
+                axes.plot(rate, row, "o", color=colour, markersize=8)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
@@ -315,9 +315,9 @@ def draw_rates(axes: Axes, runs: Runs) -> None:
     axes.set_yticks(range(len(names)), [network.replace(", ", ",\n") for network in names])
     axes.set_xlabel("largest stable learning rate")
     axes.set_title("(d) SGD without momentum")
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        axes.legend(handles, labels, loc="upper center", ncols=2, columnspacing=1.2, borderaxespad=0.1)
+    for colour, label in looks.values():
+        axes.plot([], [], "o", color=colour, markersize=8, label=label)
+    axes.legend(loc="upper center", ncols=2, columnspacing=1.2, borderaxespad=0.1)
 
 
 if __name__ == "__main__":
