@@ -248,5 +248,17 @@ class Study:
 
 
 def best_rate(grid: Mapping[float, Result]) -> float:
-    """Return the rate with the best accuracy at the end; of equal ones the smallest."""
-    return max(sorted(grid), key=lambda rate: 0.0 if grid[rate].diverged else grid[rate].accuracy[-1])
+    """Return the rate with the best accuracy at the end, the smallest of equal ones; none that diverged.
+
+    Raises
+    ------
+    ArgumentError
+        If all diverged.
+    """
+    left = [rate for rate in sorted(grid) if grid[rate].diverged is None]
+    if not left:
+        raise ArgumentError(
+            "best_rate: grid must hold a rate at which the network does not diverge; "
+            f"got {', '.join(f'{rate:g}' for rate in sorted(grid))}, and it diverged at all of them"
+        )
+    return max(left, key=lambda rate: grid[rate].accuracy[-1])
