@@ -196,7 +196,10 @@ class Study:
         def work(checkpoint: Path) -> dict[str, Any]:
             trainer = self._trainer(plan, settings)
             if checkpoint.exists():
-                trainer.resume(checkpoint)
+                try:
+                    trainer.resume(checkpoint)
+                except ArgumentError as error:
+                    raise ArgumentError(f"{error}: choose another folder, or remove this file") from error
             diverged = None
             try:
                 trainer.train(plan.epochs, checkpoint=checkpoint, label=f"{self.images.name} {name}")
