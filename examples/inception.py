@@ -174,7 +174,11 @@ def write_results(
         "seeds": outcome.seeds,
         "seconds": sum(result.seconds for result in everything.values()),
         "grid": [
-            {"rate": rate, "validation_accuracy": result.accuracy[-1:], "diverged": result.diverged}
+            {
+                "rate": rate,
+                "validation_accuracy": result.accuracy[-1] if result.accuracy else None,
+                "diverged": result.diverged,
+            }
             for rate, result in outcome.grid.items()
         ],
         "base_rate": outcome.base,
@@ -312,7 +316,7 @@ def spread(values: list[float], form: str) -> str:
 def draw(figure: Figure, images: Images, outcome: Outcome) -> None:
     """Draw test accuracy over steps: the paper's Figure 2, and beside it what the paper says fails."""
     left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.5, 1]})
-    steps = max(result.steps[-1] for of in outcome.results.values() for result in of.values() if result.steps)
+    steps = max(step for of in outcome.results.values() for run in of.values() for step in [1, *run.steps])
     for axes, names, title in (
         (left, ("inception", "bn-baseline", "bn-x5", "bn-x30", "bn-x5-sigmoid"), "(a) test accuracy, %"),
         (right, ("bn-x5-sigmoid", "inception-x5", "inception-sigmoid"), "(b) what fails in the paper, %"),
