@@ -1,4 +1,4 @@
-"""What follows from the runs of the Inception study: the table, the claims, the ensemble, from made-up runs."""
+"""What follows from the runs of the Inception study: table, claims, ensemble, from made-up runs."""
 
 from __future__ import annotations
 
