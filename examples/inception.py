@@ -12,6 +12,8 @@ Ioffe, Szegedy, Batch Normalization: Accelerating Deep Network Training by Reduc
   Inception x5        Inception at 5 times its learning rate (in the paper its parameters overflow)
   Inception, sigmoid  Inception with sigmoids (in the paper it stays at chance)
 
+and, beside these, in one that the paper has not: BN-x30 for as many steps as BN-Baseline.
+
 First the base learning rate: the best for Inception of a small grid, on images that are held out.  Then all
 variants for every seed, the largest learning rate at which the network learns with BN and without, and an
 ensemble of BN-x30 networks with different dropout and seeds (section 4.2.3).  The table and the claims, with
@@ -26,8 +28,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +48,7 @@ from tinynet.experiments import (
 )
 from tinynet.experiments.inception_claims import DATASETS, Ensemble, Row, StablePair, claims, rows
 from tinynet.experiments.inception_study import Result, Study, best_rate
-from tinynet.experiments.inception_variants import BY_NAME, SMOKE, VARIANTS, Images, Settings
+from tinynet.experiments.inception_variants import BY_NAME, SMOKE, VARIANTS, Images, Settings, Variant
 from tinynet.experiments.options import integer
 
 if TYPE_CHECKING:
@@ -78,6 +82,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         datasets=(*DATASETS, "mnist", "digits"),
         seed="of the first weights, order, augmentation and dropout",
         seeds=2,
+        jobs=True,
         out="runs/inception",
         smoke="a trial of a minute that goes through everything: 1,280 images of each part, 2 epochs unless "
         "--epochs is given, a smaller grid and ensemble; no bounds, and no run is kept",
@@ -88,7 +93,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Run the study; return the exit code: 0, 1 (could not run) or 130 (interrupted)."""
     progress = program.Progress()
-    return program.execute(lambda: run(parse_arguments(arguments), progress), progress)
+    return program.execute(lambda: run(parse_arguments(arguments), progress, arguments), progress)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +108,7 @@ class Outcome:
     members: dict[str, Result]
 
 
-def run(options: argparse.Namespace, progress: program.Progress) -> None:
+def run(options: argparse.Namespace, progress: program.Progress, arguments: list[str] | None = None) -> None:
     """Train everything, write the files, print the results."""
     print("Ioffe and Szegedy (2015), section 4.2: Inception without and with batch normalisation", flush=True)
     program.prepare(options)
@@ -119,8 +124,10 @@ def run(options: argparse.Namespace, progress: program.Progress) -> None:
         f"seeds {options.seed} to {options.seed + options.seeds - 1}, results into {options.out}",
         flush=True,
     )
-    with program.kept_runs(options, progress) as runs:
+    with program.kept_runs(options, progress) as runs, program.share_work(options, __file__, arguments):
         outcome = train_all(Study(images, settings, runs), options, progress)
+    if options.worker:
+        return
     progress.where = "while the results were being written"
     options.out.mkdir(parents=True, exist_ok=True)
     written = rows(outcome.results, outcome.base)
@@ -130,27 +137,27 @@ def run(options: argparse.Namespace, progress: program.Progress) -> None:
 
 
 def train_all(study: Study, options: argparse.Namespace, progress: program.Progress) -> Outcome:
-    """Make or read all runs."""
-    seeds = list(range(options.seed, options.seed + options.seeds))
+    """Make or read all runs; those that another process makes are waited for at the end."""
+    first, seeds = options.seed, list(range(options.seed, options.seed + options.seeds))
     progress.where = "during the grid of learning rates"
-    grid = study.grid(options.seed)
+    study.runs.share(partial(study.grid_run, rate, first) for rate in study.settings.rates)
+    grid = study.grid(first)
     base = best_rate(grid)
     print(f"base rate: {base:g}", flush=True)
-    results: dict[int, dict[str, Result]] = {seed: {} for seed in seeds}
-    for seed in seeds:
-        for variant in VARIANTS:
-            progress.where = f"while {variant.title} of seed {seed} was training"
-            results[seed][variant.name] = study.variant(variant, base, seed)
+    progress.where = "while the networks were training"
+    networks = [(variant, seed) for seed in seeds for variant in VARIANTS] + study.members(first)
+    study.runs.share(partial(study.variant, variant, base, seed) for variant, seed in networks)
     progress.where = "during the search for the largest stable rates"
+    searches = list(itertools.product((False, True), (False, True), seeds))
+    study.runs.share(partial(study.stable_rate, *search) for search in searches)
+    results = {seed: {v.name: study.variant(v, base, seed) for v in VARIANTS} for seed in seeds}
     pairs = [
         StablePair(
             seed, learns, *(study.stable_rate(batch_norm, learns, seed) for batch_norm in (False, True))
         )
-        for learns in (False, True)
-        for seed in seeds
+        for learns, seed in itertools.product((False, True), seeds)
     ]
-    progress.where = "while the ensemble was training"
-    return Outcome(seeds, base, grid, results, pairs, study.ensemble(base, options.seed))
+    return Outcome(seeds, base, grid, results, pairs, study.ensemble(base, first))
 
 
 # ---- results
@@ -290,18 +297,18 @@ def cells(row: Row) -> list[str]:
     best = spread([100 * share for share in row.best], ".2f")
     if any(row.diverged):
         best += f", diverged at step {', '.join(str(step) for step in row.diverged if step)}"
-    paper = row.variant
-    theirs = (
-        f"{paper.paper_steps / 1e6:.1f}M, {PAPER_STEPS / paper.paper_steps:.1f}"
-        if paper.paper_steps
-        else "never"
-    )
-    if paper.paper_accuracy is None:
-        theirs = "overflow"
-    else:
-        theirs += f", {100 * paper.paper_accuracy:.1f}"
     ratio = "-" if row.share is None else f"{1 / row.share:.1f}"
-    return [row.variant.title, f"{row.rate:g}", steps, ratio, best, theirs]
+    return [row.variant.title, f"{row.rate:g}", steps, ratio, best, paper(row.variant)]
+
+
+def paper(variant: Variant) -> str:
+    """What the paper reports of a variant."""
+    if variant.paper_accuracy is None:
+        return "overflow" if variant.in_paper else "-"
+    steps = "never"
+    if variant.paper_steps is not None:
+        steps = f"{variant.paper_steps / 1e6:.1f}M, {PAPER_STEPS / variant.paper_steps:.1f}"
+    return f"{steps}, {100 * variant.paper_accuracy:.1f}"
 
 
 def spread(values: list[float], form: str) -> str:

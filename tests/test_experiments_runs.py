@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+
 import numpy as np
 import pytest
 
@@ -46,10 +50,12 @@ class TestRuns:
 
         with pytest.raises(KeyboardInterrupt):
             runs.get("a", SETTINGS, fails)
-        assert [path.name for path in runs.folder.iterdir()] == ["a.part.safetensors"]
+        assert [path.name for path in runs.folder.glob("*.safetensors")] == ["a.part.safetensors"]
         assert (runs.made, runs.kept) == ([], [])
+        assert runs.begun()
         assert runs.get("a", SETTINGS, tn.load) == {"step": 7}
         assert [path.name for path in runs.folder.iterdir()] == ["a.safetensors"]
+        assert not runs.begun()
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -102,4 +108,67 @@ class TestRuns:
     def test_what_cannot_be_kept(self, runs):
         with pytest.raises(DTypeError, match=r"^save: "):
             runs.get("a", SETTINGS, lambda checkpoint: {"x": object()})
-        assert list(runs.folder.iterdir()) == []
+        assert list(runs.folder.glob("*.safetensors")) == []
+
+
+OTHER_PROCESS = """
+import sys, time
+from tinynet.experiments import Runs
+
+def work(checkpoint):
+    print("working", flush=True)
+    sys.stdin.readline()
+    return {"by": "the other"}
+
+Runs(sys.argv[1]).get("a", {}, work)
+"""
+
+
+class TestSeveralProcesses:
+    @pytest.fixture
+    def other(self, runs):
+        """Another process, in the middle of the run "a"; a line to its stdin lets it finish."""
+        command = [sys.executable, "-c", OTHER_PROCESS, str(runs.folder)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline() == "working\n"
+            yield process
+            process.kill()
+
+    def test_share_turns_to_the_next_run(self, runs, other):
+        made = []
+
+        def maker(name):
+            return lambda: runs.get(name, {}, lambda checkpoint: made.append(name) or {"by": "us"})
+
+        runs.share([maker("a"), maker("b")])
+        assert made == runs.made == ["b"]
+        assert runs.kept == []
+        other.communicate("go on\n", timeout=60)
+        runs.share([maker("a"), maker("b")])
+        assert (runs.made, runs.kept) == (["b"], ["a"])
+        assert sorted(path.name for path in runs.folder.iterdir()) == ["a.safetensors", "b.safetensors"]
+
+    def test_get_waits_for_the_result(self, runs, other, capsys):
+
+        def let_it_finish():
+            other.stdin.write("go on\n")
+            other.stdin.flush()
+
+        threading.Timer(0.2, let_it_finish).start()
+        assert runs.get("a", {}, never) == {"by": "the other"}
+        assert capsys.readouterr().out == "waiting for a, which another process makes\n"
+        assert (runs.made, runs.kept) == ([], ["a"])
+
+    def test_the_run_of_a_process_that_died_is_made(self, runs, other):
+        other.kill()
+        other.wait(timeout=60)
+        assert runs.get("a", {}, lambda checkpoint: {"by": "us"}) == {"by": "us"}
+        assert [path.name for path in runs.folder.iterdir()] == ["a.safetensors"]
+
+    def test_an_error_in_share_is_no_reason_to_go_on(self, runs):
+        def fails():
+            raise ArgumentError("on purpose")
+
+        with pytest.raises(ArgumentError, match=r"^on purpose$"):
+            runs.share([fails])
+        assert runs.get("a", {}, lambda checkpoint: {"n": 1}) == {"n": 1}

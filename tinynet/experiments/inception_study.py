@@ -126,14 +126,13 @@ class Study:
 
     def grid(self, seed: int) -> dict[float, Result]:
         """Train the original at every rate of the grid, shortened, measured on the validation part."""
+        return {rate: self.grid_run(rate, seed) for rate in self.settings.rates}
+
+    def grid_run(self, rate: float, seed: int) -> Result:
+        """Train the original at one rate of the grid."""
         epochs = self._epochs(self.settings.grid_length)
-        return {
-            rate: self._run(
-                f"grid-{rate:g}-seed{seed}",
-                Plan(BY_NAME["inception"], rate, seed, epochs, whole=epochs, part="validation"),
-            )
-            for rate in self.settings.rates
-        }
+        plan = Plan(BY_NAME["inception"], rate, seed, epochs, whole=epochs, part="validation")
+        return self._run(f"grid-{rate:g}-seed{seed}", plan)
 
     def variant(self, variant: Variant, base: float, seed: int) -> Result:
         """Train a variant, measured on the test part."""
@@ -147,19 +146,23 @@ class Study:
         )
         return self._run(f"{variant.name}-seed{seed}", plan)
 
-    def ensemble(self, base: float, seed: int) -> dict[str, Result]:
-        """Train the networks of the ensemble: BN-x30 with different dropout, each from a seed of its own.
+    def members(self, seed: int) -> list[tuple[Variant, int]]:
+        """The networks of the ensemble: BN-x30 with different dropout, each with a seed of its own.
 
-        The names are those of the runs; at dropout 0 they are the table's.
+        Those without dropout are the table's.
         """
-        members: dict[str, Result] = {}
+        found = []
         for own, dropout in enumerate(self.settings.dropouts, seed):
             variant = BY_NAME["bn-x30"]
             if dropout:
                 recipe = replace(variant.recipe, dropout=dropout)
                 variant = replace(variant, name=f"{variant.name}-dropout{dropout:g}", recipe=recipe)
-            members[f"{variant.name}-seed{own}"] = self.variant(variant, base, own)
-        return members
+            found.append((variant, own))
+        return found
+
+    def ensemble(self, base: float, seed: int) -> dict[str, Result]:
+        """Train the networks of the ensemble; the names are those of the runs."""
+        return {f"{v.name}-seed{own}": self.variant(v, base, own) for v, own in self.members(seed)}
 
     def stable_rate(self, batch_norm: bool, learns: bool, seed: int) -> StableRate:
         """Find the largest rate at which the network, with batch normalisation or without, does not diverge.

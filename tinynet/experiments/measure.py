@@ -42,7 +42,8 @@ def evaluate(
     Returns
     -------
     float
-        Share of the examples whose largest score is that of the right class, in [0, 1].
+        Share of the examples whose largest score is that of the right class, in [0, 1].  An example with a
+        nan is wrong.
 
     Raises
     ------
@@ -65,8 +66,9 @@ def evaluate(
         raise ShapeError(
             f"evaluate: x and labels must have one length, at least 1; got {len(x)} and {len(labels)}"
         )
-    guesses = scores(model, x, chunk=chunk, prepare=prepare).argmax(axis=1)  # (N,)
-    return int(np.count_nonzero(guesses == labels)) / len(x)
+    found = scores(model, x, chunk=chunk, prepare=prepare)  # (N, K)
+    right = (found.argmax(axis=1) == labels) & ~np.isnan(found).any(axis=1)
+    return int(np.count_nonzero(right)) / len(x)
 
 
 def steps_to_accuracy(curve: Iterable[tuple[int, float]], level: float) -> int | None:

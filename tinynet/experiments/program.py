@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,6 +62,7 @@ def add_common(
     seeds: int | None = None,
     threads: int | None = None,
     threads_reason: str = "",
+    jobs: bool = False,
 ) -> None:
     """Add the options that every study has.
 
@@ -82,6 +85,8 @@ def add_common(
         The default number of threads; None for all cores.
     threads_reason : str
         Why that number.
+    jobs : bool
+        Whether several processes can share the study's runs: adds --jobs, for `share_work`.
     """
     add = parser.add_argument
     if datasets:
@@ -112,6 +117,15 @@ def add_common(
         metavar="N",
         help=f"threads to use (default {usual}{why}; same bits)",
     )
+    if jobs:
+        add(
+            "--jobs",
+            type=integer(1),
+            metavar="N",
+            help="processes that share the runs, and the threads among them (default: one for each thread, "
+            "which is quicker than several threads at a small network; same bits)",
+        )
+        add("--worker", action="store_true", help=argparse.SUPPRESS)  # one of the other processes
     add("--out", type=Path, default=Path(out), metavar="DIR", help=f"results (default {out})")
     add("--smoke", action="store_true", help=smoke)
 
@@ -137,9 +151,12 @@ class Progress:
     def kept(self) -> str:
         """Say what a later run can go on from."""
         finished = 0 if self.runs is None else len(self.runs.made) + len(self.runs.kept)
-        if self.runs is None or not finished:
+        begun = self.runs is not None and self.runs.begun()
+        if self.runs is None or not (finished or begun):
             return "There is nothing new to go on from."
-        return f"Kept: {finished} finished runs in {self.runs.folder}; the same command goes on from there."
+        part = " and the checkpoint of an unfinished one" if begun else ""
+        where = f"in {self.runs.folder}; the same command goes on from there."
+        return f"Kept: {finished} finished runs{part} {where}"
 
 
 def execute(work: Callable[[], None], progress: Progress) -> int:
@@ -180,6 +197,54 @@ def kept_runs(options: argparse.Namespace, progress: Progress) -> Iterator[Runs]
         yield runs
     if runs.kept:
         print(f"{len(runs.made)} runs made, {len(runs.kept)} found in {runs.folder}", flush=True)
+
+
+@contextmanager
+def share_work(
+    options: argparse.Namespace, script: str, arguments: Sequence[str] | None = None
+) -> Iterator[None]:
+    """Start the other processes of --jobs, which make runs beside this one; they end with the block.
+
+    Each calls the same script with the same options, and finds by `Runs.share` what there is to do.  What
+    they print goes into ``OUT/job2.log`` and so on.  With --smoke there are none.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With `jobs`, `worker`, `smoke` and `out`.
+    script : str
+        The file of the program.
+    arguments : sequence of str, optional
+        Its command line; by default that of this process.
+    """
+    threads = get_num_threads()
+    jobs = 1 if options.smoke or options.worker else options.jobs or threads
+    if options.worker:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    set_num_threads(max(1, threads // jobs))
+    command = [sys.executable, script, *(sys.argv[1:] if arguments is None else arguments)]
+    command += ["--worker", "--threads", str(get_num_threads())]
+    workers: list[subprocess.Popen[bytes]] = []
+    try:
+        for number in range(2, jobs + 1):
+            options.out.mkdir(parents=True, exist_ok=True)
+            with (options.out / f"job{number}.log").open("wb") as log:
+                workers.append(
+                    subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+                )
+        yield
+    finally:
+        for worker in workers:
+            worker.terminate()  # there is nothing left to do, or nobody to do it for
+            worker.wait()
+        set_num_threads(threads)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended; a run's files are complete or not there at any time."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def prepare(options: argparse.Namespace) -> None:

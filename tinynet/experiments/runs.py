@@ -4,6 +4,9 @@ A study is a list of runs under names, ``bn-x5-seed1`` for example.  `Runs.get` 
 before, reads it; so a study that was interrupted is started again in the same way, and goes on with the first
 run that is missing.  A long run may keep a checkpoint of its own, in a file that is removed with its end.
 
+Several processes may work in one folder: whoever makes a run holds its lock, which ends with the process,
+however that ends.  Another process waits for the result or, within `Runs.share`, turns to the next run.
+
 Every file holds the settings that it was made with and the version of tinynet.  A run is never taken for one
 with other settings: that is an error, and the files stay as they are.  Whether the source has changed since
 is not noticed.
@@ -11,9 +14,11 @@ is not noticed.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,7 @@ from tinynet._version import __version__
 from tinynet.errors import ArgumentError, DataError, DTypeError
 
 Setting = str | float | bool | None
+_PART = ".part.safetensors"
 _KEYS = {"settings", "result"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -40,7 +46,7 @@ class Runs:
     folder : pathlib.Path
         See above.
     made, kept : list of str
-        Names of the runs that `get` has made, and of those that were there before, in the order of the calls.
+        Names of the runs that `get` has made, and of those that were there, in the order of the calls.
 
     Examples
     --------
@@ -59,6 +65,7 @@ class Runs:
         self.folder = Path(folder)
         self.made: list[str] = []
         self.kept: list[str] = []
+        self._waits = True
 
     def path(self, name: str) -> Path:
         """Return the file of the run `name`, finished or not."""
@@ -70,6 +77,10 @@ class Runs:
                 f"and not end in '.part'; got {name!r}"
             )
         return self.folder / f"{name}.safetensors"
+
+    def begun(self) -> bool:
+        """Return whether there is a checkpoint of an unfinished run."""
+        return any(self.folder.glob(f"*{_PART}"))
 
     def get(
         self,
@@ -104,16 +115,54 @@ class Runs:
         """
         path = self.path(name)
         wanted = {"tinynet": __version__, **settings}
-        if path.exists():
-            if name not in self.made + self.kept:
-                self.kept.append(name)
-            return _read(path, wanted)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        checkpoint = self.folder / f"{name}.part.safetensors"
-        io.save({"settings": wanted, "result": dict(work(checkpoint))}, path)
-        checkpoint.unlink(missing_ok=True)
-        self.made.append(name)
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._lock(name):
+                if not path.exists():  # else another process has made it meanwhile
+                    checkpoint = self.folder / f"{name}{_PART}"
+                    io.save({"settings": wanted, "result": dict(work(checkpoint))}, path)
+                    checkpoint.unlink(missing_ok=True)
+                    self.made.append(name)
+        if name not in self.made + self.kept:
+            self.kept.append(name)
         return _read(path, wanted)
+
+    def share(self, makers: Iterable[Callable[[], object]]) -> None:
+        """Make the runs that are missing and that no other process is making; wait for none.
+
+        Parameters
+        ----------
+        makers : iterable of callable
+            Each, called without arguments, calls `get` for one run.
+        """
+        self._waits = False
+        try:
+            for make in makers:
+                try:
+                    make()
+                except _BusyError:
+                    continue
+        finally:
+            self._waits = True
+
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        """Hold a run, so that no other process makes it at the same time."""
+        path = self.folder / f".{name}.lock"
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not self._waits:
+                    raise _BusyError from None
+                print(f"waiting for {name}, which another process makes", flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+            path.unlink(missing_ok=True)  # after an exception it stays, for others may be waiting for it
+
+
+class _BusyError(Exception):
+    """Another process makes this run."""
 
 
 def _read(path: Path, wanted: Mapping[str, Setting]) -> dict[str, Any]:
