@@ -88,7 +88,7 @@ class TestSmoke:
         assert results["base_rate"] == best["rate"]
         assert [row["name"] for row in results["table"]] == NAMES
         factors = [row["rate"] / results["base_rate"] for row in results["table"]]
-        assert factors == pytest.approx([1, 1, 5, 30, 5, 5, 1])
+        assert factors == pytest.approx([1, 1, 5, 30, 5, 5, 1, 30])
         assert [row["paper_steps"] for row in results["table"]][:4] == [31.0e6, 13.3e6, 2.1e6, 2.7e6]
         pairs = [(pair["seed"], pair["learns"]) for pair in results["stable_rates"]]
         assert pairs == [(5, False), (6, False), (5, True), (6, True)]
@@ -242,10 +242,10 @@ class TestRuns:
         monkeypatch.setattr(inception_study.CrossEntropyLoss, "forward", stops)
         assert main([*SMALL, "--seeds", "1"]) == 130
         error = capsys.readouterr().err
-        assert "Interrupted while Inception of seed 0 was training." in error
-        assert f"Kept: 2 finished runs in {Path('out/runs')}; the same command goes on from there." in error
+        assert "Interrupted while the networks were training." in error
+        assert "Kept: 2 finished runs and the checkpoint of an unfinished one in out/runs; the same" in error
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["runs"]
-        names = sorted(path.name for path in (tmp_path / "out" / "runs").iterdir())
+        names = sorted(path.name for path in (tmp_path / "out" / "runs").glob("*.safetensors"))
         assert names == [
             "grid-0.01-seed0.safetensors",
             "grid-0.02-seed0.safetensors",

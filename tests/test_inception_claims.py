@@ -53,6 +53,7 @@ CURVES = {
         "bn-x5-sigmoid": result(0.3, 0.45),  # never
         "inception-x5": result(0.1, diverged=137),
         "inception-sigmoid": result(0.1, 0.12),
+        "bn-x30-long": result(0.2, 0.4, 0.6, 0.8),  # 300
     },
     1: {
         "inception": result(0.2, 0.5, 0.6, 0.59),
@@ -62,6 +63,7 @@ CURVES = {
         "bn-x5-sigmoid": result(0.3, 0.41),
         "inception-x5": result(diverged=2),
         "inception-sigmoid": result(0.1, 0.14),
+        "bn-x30-long": result(0.2, 0.6, 0.7, 0.8),  # 200
     },
 }
 
@@ -91,8 +93,10 @@ class TestRows:
             [None, None],
             [None, None],
             [None, None],
+            [300, 200],
         ]
-        assert [row[name].share for name in NAMES] == [1.0, 300 / 700, 300 / 700, None, None, None, None]
+        shares = [1.0, 300 / 700, 300 / 700, None, None, None, None, 500 / 700]
+        assert [row[name].share for name in NAMES] == shares
         assert row["bn-x30"].best == [0.7, 0.5]
         assert row["bn-x30"].mean == 0.6
         assert row["bn-baseline"].best == [0.62, 0.7]  # of all measurements, not the last
@@ -102,7 +106,7 @@ class TestRows:
 
     def test_rates_are_multiples_of_the_base_rate(self):
         rates = [row.rate for row in rows(CURVES, 0.02)]
-        assert rates == pytest.approx([0.02, 0.02, 0.1, 0.6, 0.1, 0.1, 0.02], rel=1e-12)
+        assert rates == pytest.approx([0.02, 0.02, 0.1, 0.6, 0.1, 0.1, 0.02, 0.6], rel=1e-12)
 
     def test_each_seed_has_its_own_level(self):
         """What seed 0 needs 400 steps for is not what seed 1 is measured against."""
@@ -121,7 +125,7 @@ class TestRows:
         table = rows({0: CURVES[0] | {"inception": result(diverged=2)}}, 0.02)
         row = by_name(table)
         assert row["inception"].steps == [None]
-        assert [each.share for each in table] == [None] * 7
+        assert [each.share for each in table] == [None] * len(VARIANTS)
 
     def test_results_in_another_order(self):
         shuffled = {seed: dict(reversed(of.items())) for seed, of in CURVES.items()}

@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tinynet import io
 from tinynet._version import __version__
@@ -149,16 +149,34 @@ class Runs:
     def _lock(self, name: str) -> Iterator[None]:
         """Hold a run, so that no other process makes it at the same time."""
         path = self.folder / f".{name}.lock"
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not self._waits:
-                    raise _BusyError from None
-                print(f"waiting for {name}, which another process makes", flush=True)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-            path.unlink(missing_ok=True)  # after an exception it stays, for others may be waiting for it
+        while True:
+            with path.open("w") as file:
+                self._take(file, name)
+                if not _is_at(file, path):
+                    continue  # whoever had it has removed the file, and perhaps another one has made it anew
+                try:
+                    yield
+                finally:
+                    path.unlink()
+                return
+
+    def _take(self, file: IO[str], name: str) -> None:
+        """Lock a file, or raise _BusyError where nothing is waited for."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not self._waits:
+                raise _BusyError from None
+            print(f"waiting for {name}, which another process makes", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file still is the one under its path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 class _BusyError(Exception):
