@@ -181,7 +181,7 @@ def largest_stable_rate(
                 f"{_NAME}: make must return a new network with the same weights each time; "
                 f"got losses of {trials[0].losses[0]!r} and {losses[0]!r} before the first update"
             )
-        held = len(losses) == len(pairs) and losses[-1] <= limit
+        held = len(losses) == len(pairs) and _within(losses[-1], limit)
         trials.append(RateTrial(rate, held and (not learns or _learnt(losses, flat)), losses))
         return trials[-1].stable
 
@@ -242,7 +242,7 @@ def _losses(
             received = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
             raise DTypeError(f"{_NAME}: loss must return a tensor of one number; got {received}")
         losses.append(float(value.item()))
-        if not losses[-1] <= limit:  # neither is NaN
+        if not _within(losses[-1], limit):
             break
         value.backward()
         optimizer.step()
@@ -254,6 +254,10 @@ def _learnt(losses: tuple[float, ...], flat: float | None) -> bool:
     quarter = math.ceil(len(losses) / 4)
     last = math.fsum(losses[-quarter:]) / quarter
     return last < losses[0] and (flat is None or last < flat)
+
+
+def _within(value: float, limit: float) -> bool:
+    return math.isfinite(value) and value <= limit
 
 
 def _same(a: float, b: float) -> bool:
