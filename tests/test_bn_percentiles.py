@@ -144,7 +144,7 @@ class TestPercentileHistory:
             PercentileHistory(steps=steps, percentiles=percentiles)
         assert str(caught.value) == f"PercentileHistory: {message}"
 
-    @pytest.mark.parametrize("q", [(-1, 50), (math.nan,), 50, ((50,),)])
+    @pytest.mark.parametrize("q", [(-1, 50), (math.nan,), 50, ((50,),), ((1,), (2, 3)), ("a",), None])
     def test_bad_percentiles(self, q):
         with pytest.raises(ArgumentError, match=r"^PercentileHistory: q must be a sequence of numbers in"):
             PercentileHistory(q)

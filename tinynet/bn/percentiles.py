@@ -303,7 +303,10 @@ class PercentileTracker(PercentileHistory):
 
 
 def _ranks(owner: str, q: Sequence[float]) -> FloatArray:
-    ranks = np.asarray(q, dtype=np.float64)
+    try:
+        ranks = np.asarray(q, dtype=np.float64)
+    except (TypeError, ValueError):  # not numbers, or not in one row
+        ranks = np.full(1, np.nan)
     if ranks.ndim != 1 or not ((ranks >= 0) & (ranks <= 100)).all():
         raise ArgumentError(f"{owner}: q must be a sequence of numbers in [0, 100]; got {q!r}")
     return ranks
