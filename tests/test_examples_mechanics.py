@@ -16,6 +16,7 @@ import pytest
 from test_examples import EXAMPLES, environment, png_size, run
 
 import tinynet
+from tinynet.experiments import Claim
 from tinynet.experiments.mechanics_study import NETWORKS
 
 FILES = ["curves.csv", "mechanics.png", "results.json"]
@@ -111,6 +112,14 @@ class TestSmoke:
         again = (tmp_path / "again" / "curves.csv").read_text().splitlines()
         assert len(again) > 4000
         assert again == first[: len(again)]  # seed 5 comes first
+
+
+def test_claims_that_do_not_hold_are_marked_and_counted():
+    script = runpy.run_path(str(EXAMPLES / SCRIPT))
+    missed, held, unbounded = (Claim.at_least("x", 4.36, bound) for bound in (10, 4, None))
+    assert [script["cell"](claim) for claim in (missed, held, unbounded)] == ["4.36 NO", "4.36", "4.36"]
+    assert script["cell"](Claim.at_least("x", None, 10)) == "- NO"  # no rate was stable
+    assert script["verdict"]([missed, held, unbounded]) == "1 of 2 hold"
 
 
 class TestOptions:
