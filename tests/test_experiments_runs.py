@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -148,15 +147,17 @@ class TestSeveralProcesses:
         assert (runs.made, runs.kept) == (["b"], ["a"])
         assert sorted(path.name for path in runs.folder.iterdir()) == ["a.safetensors", "b.safetensors"]
 
-    def test_get_waits_for_the_result(self, runs, other, capsys):
+    def test_get_waits_for_the_result(self, runs, other, monkeypatch):
+        said = []
 
-        def let_it_finish():
+        def let_it_finish(line, flush):
+            said.append(line)
             other.stdin.write("go on\n")
             other.stdin.flush()
 
-        threading.Timer(0.2, let_it_finish).start()
+        monkeypatch.setattr("tinynet.experiments.runs.print", let_it_finish, raising=False)
         assert runs.get("a", {}, never) == {"by": "the other"}
-        assert capsys.readouterr().out == "waiting for a, which another process makes\n"
+        assert said == ["waiting for a, which another process makes"]
         assert (runs.made, runs.kept) == ([], ["a"])
 
     def test_the_run_of_a_process_that_died_is_made(self, runs, other):
