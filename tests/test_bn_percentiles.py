@@ -154,7 +154,9 @@ class TestPercentileHistory:
         history.add(1, np.zeros((2, 3)))
         np.testing.assert_array_equal(history.unit(-3), history.unit(0))
         for index in (3, -4):
-            with pytest.raises(ArgumentError, match=rf"^unit: index must lie in \[-3, 2\]; got {index}$"):
+            with pytest.raises(
+                ArgumentError, match=rf"^PercentileHistory.unit: index must lie in \[-3, 2\]; got {index}$"
+            ):
                 history.unit(index)
 
     @pytest.mark.parametrize("ask", ["median_over_units", "drift"])

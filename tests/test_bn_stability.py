@@ -215,6 +215,14 @@ def test_batches_are_read_once_and_left_alone():
     assert again == found  # arrays or tensors, first or second call: the same bits
 
 
+def test_where_no_gradients_are_recorded():
+    make, batches = constant_layer([[0.5]]), quadratic((1.0,), 20)
+    with tn.no_grad():
+        inside = bn.largest_stable_rate(make, nn.MSELoss(), batches, high=4.0)
+        assert not tn.is_grad_enabled()
+    assert inside == bn.largest_stable_rate(make, nn.MSELoss(), batches, high=4.0)
+
+
 class TestErrors:
     make = staticmethod(constant_layer([[0.5]]))
     batches = quadratic((1.0,), 4)

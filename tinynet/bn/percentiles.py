@@ -184,9 +184,11 @@ class PercentileHistory:
         """Return the percentiles of unit `index` over time, (T, Q); -1 is the last unit."""
         stacked = self._stacked()
         units = stacked.shape[2]
-        index = integer("unit", "index", index)
+        index = integer("PercentileHistory.unit", "index", index)
         if not -units <= index < units:
-            raise ArgumentError(f"unit: index must lie in [{-units}, {units - 1}]; got {index}")
+            raise ArgumentError(
+                f"PercentileHistory.unit: index must lie in [{-units}, {units - 1}]; got {index}"
+            )
         return stacked[:, :, index]
 
     def median_over_units(self) -> FloatArray:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import _check
-from tinynet._tensor import Tensor, tensor
+from tinynet._tensor import Tensor, enable_grad, tensor
 from tinynet.errors import ArgumentError, DTypeError
 from tinynet.nn.module import Module
 from tinynet.optim import SGD
@@ -229,6 +229,7 @@ def _parameters(model: Any) -> list[Tensor]:
     return parameters
 
 
+@enable_grad()
 def _losses(
     model: Module, loss: Callable[[Tensor, Tensor], Tensor], pairs: Batches, optimizer: SGD, limit: float
 ) -> tuple[float, ...]:
