@@ -123,9 +123,10 @@ def add_common(
             type=integer(1),
             metavar="N",
             help="processes that share the runs, and the threads among them (default: one for each thread, "
-            "which is quicker than several threads at a small network; same bits)",
+            "which is quicker than several threads at a small network; one with --smoke; same bits); what the "
+            "others print goes into job2.log and so on in --out",
         )
-        add("--worker", action="store_true", help=argparse.SUPPRESS)  # one of the other processes
+        add("--worker", type=integer(1), help=argparse.SUPPRESS)  # in the others: the first one's process id
     add("--out", type=Path, default=Path(out), metavar="DIR", help=f"results (default {out})")
     add("--smoke", action="store_true", help=smoke)
 
@@ -150,7 +151,7 @@ class Progress:
 
     def kept(self) -> str:
         """Say what a later run can go on from."""
-        finished = 0 if self.runs is None else len(self.runs.made) + len(self.runs.kept)
+        finished = 0 if self.runs is None else self.runs.finished()
         begun = self.runs is not None and self.runs.begun()
         if self.runs is None or not (finished or begun):
             return "There is nothing new to go on from."
@@ -206,7 +207,8 @@ def share_work(
     """Start the other processes of --jobs, which make runs beside this one; they end with the block.
 
     Each calls the same script with the same options, and finds by `Runs.share` what there is to do.  What
-    they print goes into ``OUT/job2.log`` and so on.  With --smoke there are none.
+    they print goes into ``OUT/job2.log`` and so on; if one fails, a warning on stderr says so at the end, and
+    the runs are made without it.  With --smoke there are none.
 
     Parameters
     ----------
@@ -220,10 +222,10 @@ def share_work(
     threads = get_num_threads()
     jobs = 1 if options.smoke or options.worker else options.jobs or threads
     if options.worker:
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_end_with, args=(options.worker,), daemon=True).start()
     set_num_threads(max(1, threads // jobs))
     command = [sys.executable, script, *(sys.argv[1:] if arguments is None else arguments)]
-    command += ["--worker", "--threads", str(get_num_threads())]
+    command += ["--worker", str(os.getpid()), "--threads", str(get_num_threads())]
     workers: list[subprocess.Popen[bytes]] = []
     try:
         for number in range(2, jobs + 1):
@@ -233,9 +235,14 @@ def share_work(
                     subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
                 )
         yield
+        for number, worker in enumerate(workers, 2):
+            if worker.poll():  # it failed, and this process has done its share
+                log_file = options.out / f"job{number}.log"
+                print(f"WARNING: job {number} has failed: see {log_file}", file=sys.stderr, flush=True)
     finally:
         for worker in workers:
             worker.terminate()  # there is nothing left to do, or nobody to do it for
+        for worker in workers:
             worker.wait()
         set_num_threads(threads)
 

@@ -7,7 +7,7 @@ run that is missing.  A long run may keep a checkpoint of its own, in a file tha
 Several processes may work in one folder: whoever makes a run holds its lock, which ends with the process,
 however that ends.  Another process waits for the result or, within `Runs.share`, turns to the next run.
 
-Every file holds the settings that it was made with and the version of tinynet.  A run is never taken for one
+A finished run holds the settings that it was made with and the version of tinynet.  It is never taken for one
 with other settings: that is an error, and the files stay as they are.  Whether the source has changed since
 is not noticed.
 """
@@ -77,6 +77,10 @@ class Runs:
                 f"and not end in '.part'; got {name!r}"
             )
         return self.folder / f"{name}.safetensors"
+
+    def finished(self) -> int:
+        """Return how many finished runs there are, whoever made them."""
+        return sum(not path.name.endswith(_PART) for path in self.folder.glob("*.safetensors"))
 
     def begun(self) -> bool:
         """Return whether there is a checkpoint of an unfinished run."""
