@@ -74,8 +74,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--epochs",
         type=integer(1),
         metavar="N",
-        help=f"passes over the training images by Inception and BN-Baseline (default {Settings.epochs}); "
-        "half as many by the others",
+        help=f"passes over the training images by Inception, BN-Baseline and the long BN-x30 (default "
+        f"{Settings.epochs}); half as many by the others",
     )
     program.add_common(
         parser,

@@ -114,9 +114,9 @@ class Study:
 
     def __init__(self, images: Images, settings: Settings, runs: Runs) -> None:
         self.images, self.settings, self.runs = images, settings, runs
-        self.per_epoch = len(images.training.x) // settings.batch_size
+        self.steps_per_epoch = len(images.training.x) // settings.batch_size
         """Steps in an epoch."""
-        if self.per_epoch == 0:
+        if self.steps_per_epoch == 0:
             raise ArgumentError(
                 f"Study: images must hold at least {settings.batch_size} training images (a batch); "
                 f"got {len(images.training.x)}"
@@ -142,7 +142,7 @@ class Study:
             seed,
             self._epochs(variant.length),
             whole=self.settings.epochs,
-            every=max(1, self.per_epoch // self.settings.per_epoch),
+            every=max(1, self.steps_per_epoch // self.settings.per_epoch),
         )
         return self._run(f"{variant.name}-seed{seed}", plan)
 

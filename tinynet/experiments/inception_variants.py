@@ -137,7 +137,8 @@ class Settings:
     grid_length : float
         Share of the epochs of a run of the grid, in which the rate falls as in a whole run.
     per_epoch : int
-        Measurements of the test accuracy in an epoch.
+        Measurements of the test accuracy in an epoch, at equal distances; there is one more at its end, where
+        that is no multiple of the distance.
     dropouts : tuple of float
         Of the ensemble's networks; those at 0 are BN-x30 of the table.
     stable_steps : int
