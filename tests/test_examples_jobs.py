@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -36,7 +37,7 @@ def alive(process: int) -> bool:
 
 # ---- a study of our own ------------------------------------------------------------------------------------
 
-# Every process leaves its id in a file, in OUT/.. , when it has begun and when it is in a run.
+# A process leaves its id in a file when it is in a run, and the second one before anything else.
 STUDY = '''
 """Two runs."""
 import os, signal, sys, time
@@ -72,7 +73,8 @@ def run(options, progress):
         mark("worker")
         wait("gate")
     progress.where = "in the study"
-    with program.kept_runs(options, progress) as runs, program.share_work(options, __file__, [HOW, *sys.argv[1:]]):
+    again = [HOW, *sys.argv[1:]]
+    with program.kept_runs(options, progress) as runs, program.share_work(options, __file__, again):
         if HOW == "alone":
             if options.worker:
                 raise DataError("on purpose")
@@ -115,10 +117,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     yield begin
     for process in started:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.communicate()
 
 
@@ -195,7 +195,7 @@ from tinynet.experiments import inception_study
 from tinynet.experiments.inception_variants import Settings
 
 script = runpy.run_path({script!r})["main"].__globals__
-small = {{"epochs": 2, "batch_size": 36, "rates": (0.01, 0.02), "per_epoch": 2}}
+small = {{"epochs": 1, "batch_size": 36, "rates": (0.01, 0.02), "per_epoch": 2}}
 small |= {{"dropouts": (0.0, 0.1), "stable_steps": 2, "limit": 80}}
 script["Settings"] = dataclasses.make_dataclass(
     "Small", [(name, object, value) for name, value in small.items()], bases=(Settings,), frozen=True
@@ -245,7 +245,8 @@ class TestInception:
     def test_results_are_those_of_one_process(self, folder):
         def timeless(tree: Any) -> Any:
             if isinstance(tree, dict):
-                return {name: timeless(each) for name, each in tree.items() if name not in ("finished", "seconds")}
+                kept = tree.keys() - {"finished", "seconds"}
+                return {name: timeless(tree[name]) for name in kept}
             return [timeless(each) for each in tree] if isinstance(tree, list) else tree
 
         one, two = (json.loads((folder / name / "results.json").read_text()) for name in ("one", "two"))
