@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -71,6 +74,27 @@ class TestCommandLine:
         values = vars(parser.parse_args(line.split())).values()
         assert list(values) == ["digits", Path("d"), True, 3, 2, Path("o"), True]
 
+    def test_neither_seeds_nor_jobs(self, parser, add):
+        add()
+        assert not {"seeds", "jobs", "worker"} & vars(parser.parse_args([])).keys()
+
+    def test_seeds(self, parser, add):
+        add(seeds=2)
+        assert parser.parse_args([]).seeds == 2
+        assert parser.parse_args(["--seeds", "5"]).seeds == 5
+        assert "report them all (default 2)" in " ".join(parser.format_help().split())
+
+    def test_jobs(self, parser, add):
+        add(jobs=True)
+        assert (parser.parse_args([]).jobs, parser.parse_args([]).worker) == (None, None)
+        assert parser.parse_args(["--jobs", "3"]).jobs == 3
+        text = " ".join(parser.format_help().split())
+        assert (
+            "processes that share the runs, and the threads among them (default: one for each thread" in text
+        )
+        assert "job2.log" in text
+        assert "--worker" not in text
+
     def test_study_without_data(self, parser):
         program.add_common(parser, out="runs/x", smoke="a trial", threads=1, threads_reason="it is small")
         assert sorted(vars(parser.parse_args([]))) == ["out", "seed", "smoke", "threads"]
@@ -82,11 +106,14 @@ class TestCommandLine:
             (["--seed", "-1"], "argument --seed: must be an integer >= 0; got '-1'"),
             (["--threads", "0"], "argument --threads: must be an integer >= 1; got '0'"),
             (["--dataset", "cifar"], "argument --dataset: invalid choice: 'cifar'"),
+            (["--seeds", "0"], "argument --seeds: must be an integer >= 1; got '0'"),
+            (["--jobs", "0"], "argument --jobs: must be an integer >= 1; got '0'"),
+            (["--job", "2"], "unrecognized arguments: --job 2"),
             (["--smok"], "unrecognized arguments: --smok"),
         ],
     )
     def test_bad_option_ends_with_code_2(self, parser, add, capsys, line, message):
-        add()
+        add(seeds=1, jobs=True)
         with pytest.raises(SystemExit) as caught:
             parser.parse_args(line)
         assert caught.value.code == 2
@@ -155,6 +182,148 @@ class TestExecute:
                 "\nInterrupted while c was training.\n"
                 f"Kept: 2 finished runs in {tmp_path / 'runs'}; the same command goes on from there.\n"
             )
+
+
+def make(checkpoint: Path) -> dict[str, float]:
+    return {"accuracy": 0.5}
+
+
+class TestKeptRuns:
+    def test_found_ones_are_spoken_of(self, tmp_path, capsys):
+        line = argparse.Namespace(out=tmp_path / "out", smoke=False)
+        for names, said in (("ab", ""), ("abc", f"1 runs made, 2 found in {tmp_path / 'out' / 'runs'}\n")):
+            progress = program.Progress()
+            with program.kept_runs(line, progress) as runs:
+                assert progress.runs is runs
+                for name in names:
+                    runs.get(name, {}, make)
+            assert capsys.readouterr().out == said
+        assert runs.folder == tmp_path / "out" / "runs"
+        assert runs.finished() == 3
+
+    def test_a_trial_keeps_nothing(self, tmp_path, capsys):
+        progress = program.Progress()
+        for _ in range(2):
+            with program.kept_runs(argparse.Namespace(out=tmp_path / "out", smoke=True), progress) as runs:
+                runs.get("a", {}, make)
+                assert runs.made == ["a"]
+            assert not runs.folder.exists()
+        assert progress.kept() == "There is nothing new to go on from."
+        assert capsys.readouterr().out == ""
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_trial_that_fails_keeps_nothing(self, tmp_path):
+        line = argparse.Namespace(out=tmp_path / "out", smoke=True)
+        folders = []
+
+        def trial():
+            with program.kept_runs(line, program.Progress()) as runs:
+                folders.append(runs.folder)
+                runs.get("a", {}, make)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            trial()
+        assert not folders[0].exists()
+
+    def test_runs_of_other_processes_count(self, tmp_path):
+        line, progress = argparse.Namespace(out=tmp_path, smoke=False), program.Progress()
+        with program.kept_runs(line, progress) as runs:
+            assert progress.kept() == "There is nothing new to go on from."
+            Runs(runs.folder).get("a", {}, make)
+            (runs.folder / "b.part.safetensors").touch()
+            assert (runs.finished(), runs.made, runs.kept) == (1, [], [])
+            assert progress.kept() == (
+                f"Kept: 1 finished runs and the checkpoint of an unfinished one in {tmp_path / 'runs'}; "
+                "the same command goes on from there."
+            )
+
+
+class TestShareWork:
+    """What is started; that processes share and end is in test_examples_jobs.py."""
+
+    class Process:
+        """Stands for another process: `code` is what it has ended with, None if it runs."""
+
+        started: ClassVar[list[TestShareWork.Process]] = []
+
+        def __init__(self, command, stdin, stdout, stderr):
+            self.command, self.log, self.ended, self.code = command, stdout.name, [], None
+            self.started.append(self)
+
+        def poll(self):
+            return self.code
+
+        def terminate(self):
+            self.ended.append("terminated")
+
+        def wait(self):
+            assert all(each.ended for each in self.started)
+            self.ended.append("waited for")
+
+    @pytest.fixture
+    def started(self, monkeypatch):
+        self.Process.started.clear()
+        monkeypatch.setattr("subprocess.Popen", self.Process)
+        before = tn.get_num_threads()
+        tn.set_num_threads(7)
+        yield self.Process.started
+        assert tn.get_num_threads() == 7
+        tn.set_num_threads(before)
+
+    @staticmethod
+    def line(out: Path, jobs: int | None = None, **options: object) -> argparse.Namespace:
+        return argparse.Namespace(**{"jobs": jobs, "worker": None, "smoke": False, "out": out} | options)
+
+    @pytest.mark.parametrize(("jobs", "number", "threads"), [(1, 1, 7), (3, 3, 2), (None, 7, 1), (9, 9, 1)])
+    def test_commands(self, started, tmp_path, jobs, number, threads):
+        given = ["--out", "my results"]
+        with program.share_work(self.line(tmp_path / "a" / "b c", jobs), "x y.py", given):
+            assert tn.get_num_threads() == threads
+            end = ["--worker", str(os.getpid()), "--threads", str(threads)]
+            assert [each.command for each in started] == [[sys.executable, "x y.py", *given, *end]] * (
+                number - 1
+            )
+            names = [str(tmp_path / "a" / "b c" / f"job{each}.log") for each in range(2, number + 1)]
+            assert [each.log for each in started] == names
+        assert all(each.ended == ["terminated", "waited for"] for each in started)
+
+    def test_command_line_of_this_process(self, started, tmp_path, monkeypatch):
+        monkeypatch.setattr("sys.argv", ["study.py", "--jobs", "2"])
+        with program.share_work(self.line(tmp_path, 2), "study.py"):
+            assert started[0].command[1:4] == ["study.py", "--jobs", "2"]
+
+    @pytest.mark.parametrize("changes", [{"smoke": True}, {"worker": 17}])
+    def test_none_for_a_trial_nor_for_another_one(self, started, tmp_path, monkeypatch, changes):
+        watched = []
+        monkeypatch.setattr(program, "_end_with", watched.append)
+        with program.share_work(self.line(tmp_path / "out", 3, **changes), "study.py", []):
+            assert started == []
+            assert tn.get_num_threads() == 7
+        assert watched == [each for name, each in changes.items() if name == "worker"]
+        assert list(tmp_path.iterdir()) == []
+
+    def test_one_that_failed(self, started, tmp_path, capsys):
+        with program.share_work(self.line(tmp_path, 4), "study.py", []):
+            started[0].code, started[1].code = 0, -9
+        assert capsys.readouterr() == ("", f"WARNING: job 3 has failed: see {tmp_path / 'job3.log'}\n")
+
+    def test_they_end_with_an_error(self, started, tmp_path, capsys):
+        def study():
+            with program.share_work(self.line(tmp_path, 3), "study.py", []):
+                started[0].code = 130
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            study()
+        assert all(each.ended == ["terminated", "waited for"] for each in started)
+        assert capsys.readouterr() == ("", "")
+
+    def test_folder_that_is_a_file(self, started, tmp_path):
+        (tmp_path / "out").write_text("mine")
+        with pytest.raises(FileExistsError), program.share_work(self.line(tmp_path / "out", 2), "s.py", []):
+            pytest.fail("there is no place for the log")
+        assert started == []
 
 
 class TestPrepare:
