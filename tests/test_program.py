@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from queue import Queue
 from typing import ClassVar
 
 import pytest
@@ -295,12 +296,14 @@ class TestShareWork:
 
     @pytest.mark.parametrize("changes", [{"smoke": True}, {"worker": 17}])
     def test_none_for_a_trial_nor_for_another_one(self, started, tmp_path, monkeypatch, changes):
-        watched = []
-        monkeypatch.setattr(program, "_end_with", watched.append)
+        watched: Queue[int] = Queue()
+        monkeypatch.setattr(program, "_end_with", watched.put)
         with program.share_work(self.line(tmp_path / "out", 3, **changes), "study.py", []):
             assert started == []
             assert tn.get_num_threads() == 7
-        assert watched == [each for name, each in changes.items() if name == "worker"]
+        if "worker" in changes:
+            assert watched.get(timeout=60) == 17
+        assert watched.empty()
         assert list(tmp_path.iterdir()) == []
 
     def test_one_that_failed(self, started, tmp_path, capsys):
