@@ -293,6 +293,12 @@ class TestShareWork:
         monkeypatch.setattr("sys.argv", ["study.py", "--jobs", "2"])
         with program.share_work(self.line(tmp_path, 2), "study.py"):
             assert started[0].command[1:4] == ["study.py", "--jobs", "2"]
+            assert "--offline" not in started[0].command
+
+    @pytest.mark.parametrize("offline", [True, False])
+    def test_the_others_take_the_data_set_that_is_there(self, started, tmp_path, offline):
+        with program.share_work(self.line(tmp_path, 2, offline=offline), "study.py", []):
+            assert started[0].command[-1] == "--offline"
 
     @pytest.mark.parametrize("changes", [{"smoke": True}, {"worker": 17}])
     def test_none_for_a_trial_nor_for_another_one(self, started, tmp_path, monkeypatch, changes):

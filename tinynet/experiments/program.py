@@ -226,6 +226,8 @@ def share_work(
     set_num_threads(max(1, threads // jobs))
     command = [sys.executable, script, *(sys.argv[1:] if arguments is None else arguments)]
     command += ["--worker", str(os.getpid()), "--threads", str(get_num_threads())]
+    if "offline" in options:  # the data set is there by now, or the stand-in is taken by all
+        command.append("--offline")
     workers: list[subprocess.Popen[bytes]] = []
     try:
         for number in range(2, jobs + 1):
