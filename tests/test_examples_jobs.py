@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -17,7 +18,9 @@ from typing import Any
 import pytest
 from test_examples import EXAMPLES, environment
 
-LIMIT = 100.0  # seconds after which what is waited for is given up
+from tinynet.errors import DivergenceError
+
+LIMIT = 60.0  # seconds after which what is waited for is given up; a run that waits does so for longer
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -182,6 +185,11 @@ class TestShareWork:
         assert (process.returncode, err) == (0, "")
         assert out.count(f"made by {process.pid} with 3\n") == 2
         assert not (tmp_path / "out").exists()
+
+
+def test_divergence_crosses_processes():
+    error = pickle.loads(pickle.dumps(DivergenceError("train: it is nan", 3)))
+    assert (type(error), str(error), error.step) == (DivergenceError, "train: it is nan", 3)
 
 
 # ---- examples/inception.py ---------------------------------------------------------------------------------

@@ -49,3 +49,6 @@ class DivergenceError(TinynetError, ArithmeticError):
     def __init__(self, message: str, step: int) -> None:
         super().__init__(message)
         self.step = step
+
+    def __reduce__(self) -> tuple[type[DivergenceError], tuple[str, int]]:
+        return type(self), (str(self), self.step)  # else it cannot leave a pool of processes
