@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -226,6 +227,11 @@ class TestKeptRuns:
         with pytest.raises(KeyboardInterrupt):
             trial()
         assert not folders[0].exists()
+
+    def test_a_folder_that_is_removed_meanwhile_is_named(self, tmp_path):
+        runs = Runs(tmp_path / "runs")
+        with pytest.raises(DataError, match=r"^save: the folder of '.*a\.safetensors' must exist"):
+            runs.get("a", {}, lambda checkpoint: shutil.rmtree(runs.folder) or {"accuracy": 0.5})
 
     def test_runs_of_other_processes_count(self, tmp_path):
         line, progress = argparse.Namespace(out=tmp_path, smoke=False), program.Progress()

@@ -161,7 +161,7 @@ class Runs:
                 try:
                     yield
                 finally:
-                    path.unlink()
+                    path.unlink(missing_ok=True)
                 return
 
     def _take(self, file: IO[str], name: str) -> None:
