@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PAPER_STEPS = 31.0e6  # of Inception on ImageNet
 LOOKS: Mapping[str, tuple[str, Any]] = {  # colour and dashes
     "inception": ("#000000", (0, (1.5, 1.2))),
     "bn-baseline": (figures.RED, (0, (4, 1.6))),
@@ -305,9 +304,9 @@ def paper(variant: Variant) -> str:
     """What the paper reports of a variant."""
     if variant.paper_accuracy is None:
         return "overflow" if variant.in_paper else "-"
-    steps = "never"
-    if variant.paper_steps is not None:
-        steps = f"{variant.paper_steps / 1e6:.1f}M, {PAPER_STEPS / variant.paper_steps:.1f}"
+    steps, baseline = "never", BY_NAME["inception"].paper_steps
+    if variant.paper_steps is not None and baseline is not None:
+        steps = f"{variant.paper_steps / 1e6:.1f}M, {baseline / variant.paper_steps:.1f}"
     return f"{steps}, {100 * variant.paper_accuracy:.1f}"
 
 

@@ -79,7 +79,7 @@ def rows(results: Results, base: float) -> list[Row]:
     list of Row
         In the order of `VARIANTS`.
     """
-    levels = {seed: of[BASELINE].best for seed, of in results.items()}
+    levels = {seed: of[BASELINE].best or math.inf for seed, of in results.items()}  # none: out of reach
     needed = {
         variant.name: [
             steps_to_accuracy(of[variant.name].curve, levels[seed]) for seed, of in results.items()

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MOST_JOBS = 8  # by default: each process holds the data set
+
 # ---- command line
 
 
@@ -122,8 +124,8 @@ def add_common(
             "--jobs",
             type=integer(1),
             metavar="N",
-            help="processes that share the runs, and the threads among them (default: one for each thread, "
-            "which is quicker than several threads at a small network; one with --smoke; same bits); what "
+            help="processes that share the runs, and the threads among them (default: one for each thread, at "
+            f"most {MOST_JOBS}, which is quicker than several threads at a small network; one with --smoke; same bits); what "
             "the others print goes into job2.log and so on in --out",
         )
         add("--worker", type=integer(1), help=argparse.SUPPRESS)  # in the others: the first one's process id
@@ -220,7 +222,7 @@ def share_work(
         Its command line; by default that of this process.
     """
     threads = get_num_threads()
-    jobs = 1 if options.smoke or options.worker else options.jobs or threads
+    jobs = 1 if options.smoke or options.worker else options.jobs or min(threads, MOST_JOBS)
     if options.worker:
         threading.Thread(target=_end_with, args=(options.worker,), daemon=True).start()
     set_num_threads(max(1, threads // jobs))
