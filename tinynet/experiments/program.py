@@ -125,7 +125,7 @@ def add_common(
             type=integer(1),
             metavar="N",
             help="processes that share the runs, and the threads among them (default: one for each thread, "
-            f"at most {MOST_JOBS}, which is quicker than several threads at a small network; one with --smoke; "
+            f"at most {MOST_JOBS}: quicker than several threads at a small network; one with --smoke; "
             "same bits); what the others print goes into job2.log and so on in --out",
         )
         add("--worker", type=integer(1), help=argparse.SUPPRESS)  # in the others: the first one's process id
