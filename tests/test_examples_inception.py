@@ -395,7 +395,7 @@ class TestDiverged:
         assert script["cells"](row)[2:5] == ["never in 1 of 2", "-", "45.00 (30.00 to 60.00)"]
 
     def test_lines_of_the_figure(self, script, images):
-        """Five variants at the left, three at the right, a line per seed, the first one with its name."""
+        """Six variants at the left, three at the right, a line per seed, the first one with its name."""
         of = {name: made_up(0.3, 0.5) for name in NAMES}
         outcome = self.outcome(script, {0: of, 1: of})
         names, lines = [], []
@@ -408,10 +408,10 @@ class TestDiverged:
 
         figure_png(draw, dpi=30)
         assert names == [
-            ["Inception", "BN-Baseline", "BN-x5", "BN-x30", "BN-x5-Sigmoid"],
+            ["Inception", "BN-Baseline", "BN-x5", "BN-x30", "BN-x30, twice as long", "BN-x5-Sigmoid"],
             ["BN-x5-Sigmoid", "Inception x5", "Inception, sigmoid"],
         ]
-        assert lines == [5 * 3 + 1, 3 * 3 + 1]  # with a diamond for each variant's first seed, and chance
+        assert lines == [6 * 3 + 1, 3 * 3 + 1]  # with a diamond for each variant's first seed, and chance
 
 
 def test_a_run_that_diverges_ends_in_the_table(script, tmp_path):

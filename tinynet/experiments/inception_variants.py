@@ -1,7 +1,7 @@
 """The study of Ioffe and Szegedy (2015), section 4.2, at the size of a CPU: Inception without and with BN.
 
 The paper trains its network on ImageNet in seven ways; here `bn_inception_tiny` is trained on small images in
-the same seven.  Two recipes (section 4.2.1):
+the same seven and an eighth.  Two recipes (section 4.2.1):
 
 =====================  ==========================  =======================================
 what                   the original's              the revised one, of BN-x5 and after
