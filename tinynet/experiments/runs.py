@@ -187,6 +187,16 @@ class _BusyError(Exception):
     """Another process makes this run."""
 
 
+def same_settings(
+    owner: str, path: str | os.PathLike[str], wanted: Mapping[str, Setting], found: Mapping[str, Setting]
+) -> None:
+    """Insist that a file was made with the settings that are wanted; the error names the first other one."""
+    for name in [*wanted, *(name for name in found if name not in wanted)]:
+        own, its = wanted.get(name), found.get(name)
+        if own != its:
+            raise ArgumentError(f"{owner}: {name} must be {its!r} as in {os.fspath(path)!r}; got {own!r}")
+
+
 def _read(path: Path, wanted: Mapping[str, Setting]) -> dict[str, Any]:
     """Load a finished run and insist on its settings."""
     try:
@@ -195,13 +205,9 @@ def _read(path: Path, wanted: Mapping[str, Setting]) -> dict[str, Any]:
         raise DataError(f"{error}; remove the file, and the run is made again") from error
     if not isinstance(tree, dict) or tree.keys() != _KEYS:
         raise DataError(f"Runs: {os.fspath(path)!r} must be a run of a study; got another tree")
-    settings: dict[str, Setting] = tree["settings"]
-    for name in [*wanted, *(name for name in settings if name not in wanted)]:
-        own, its = wanted.get(name), settings.get(name)
-        if own != its:
-            raise ArgumentError(
-                f"Runs: {name} must be {its!r} as in {os.fspath(path)!r}; got {own!r}: choose "
-                "another folder, or remove this one"
-            )
+    try:
+        same_settings("Runs", path, wanted, tree["settings"])
+    except ArgumentError as error:
+        raise ArgumentError(f"{error}: choose another folder, or remove this one") from None
     result: dict[str, Any] = tree["result"]
     return result

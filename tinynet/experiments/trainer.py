@@ -21,7 +21,8 @@ from tinynet import random
 from tinynet._check import integer
 from tinynet._tensor import Tensor
 from tinynet.data import DataLoader
-from tinynet.errors import ArgumentError, DataError, DivergenceError
+from tinynet.errors import DataError, DivergenceError
+from tinynet.experiments.runs import same_settings
 from tinynet.experiments.training import progress_bar
 from tinynet.io import load, save
 from tinynet.nn import Module
@@ -244,11 +245,7 @@ class Trainer:
             raise DataError(
                 f"resume: {os.fspath(path)!r} must be a checkpoint of a Trainer; got another tree"
             )
-        before = state["settings"]
-        for name in [*self.settings, *(name for name in before if name not in self.settings)]:
-            own, its = self.settings.get(name), before.get(name)
-            if own != its:
-                raise ArgumentError(f"resume: {name} must be {its!r} as in {os.fspath(path)!r}; got {own!r}")
+        same_settings("resume", path, self.settings, state["settings"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
