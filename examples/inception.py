@@ -46,9 +46,10 @@ from tinynet.experiments import (
     write_csv,
     write_json,
 )
+from tinynet.experiments.images import Images
 from tinynet.experiments.inception_claims import DATASETS, Ensemble, Row, StablePair, claims, rows
 from tinynet.experiments.inception_study import Result, Study, best_rate
-from tinynet.experiments.inception_variants import BY_NAME, SMOKE, VARIANTS, Images, Settings, Variant
+from tinynet.experiments.inception_variants import BY_NAME, SMOKE, VARIANTS, Settings, Variant
 from tinynet.experiments.options import integer
 
 if TYPE_CHECKING:

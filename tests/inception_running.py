@@ -17,11 +17,9 @@ import tinynet as tn
 from tinynet import nn
 from tinynet.data import ImageDataset
 from tinynet.experiments import Runs, Trainer, inception_study
+from tinynet.experiments.images import Images
 from tinynet.experiments.inception_study import Result, Study
-from tinynet.experiments.inception_variants import (
-    Images,
-    Settings,
-)
+from tinynet.experiments.inception_variants import Settings
 
 MEAN, STD = 0.5, 0.25
 TRAINING, TEST = 60, 20  # images, at the levels from 1 and from 101

@@ -20,9 +20,10 @@ from test_examples import EXAMPLES, environment, png_size
 import tinynet as tn
 from tinynet.errors import ArgumentError
 from tinynet.experiments import Runs, figure_png, inception_study
+from tinynet.experiments.images import Images
 from tinynet.experiments.inception_claims import Ensemble, rows
 from tinynet.experiments.inception_study import Result, Study
-from tinynet.experiments.inception_variants import VARIANTS, Images, Settings
+from tinynet.experiments.inception_variants import VARIANTS, Settings
 from tinynet.experiments.options import load_parts
 
 SCRIPT = EXAMPLES / "inception.py"

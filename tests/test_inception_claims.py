@@ -14,6 +14,7 @@ from tinynet.bn.stability import StableRate
 from tinynet.data import ImageDataset
 from tinynet.errors import ShapeError
 from tinynet.experiments import Claim, ensemble_errors
+from tinynet.experiments.images import Images
 from tinynet.experiments.inception_claims import (
     Ensemble,
     Row,
@@ -23,7 +24,7 @@ from tinynet.experiments.inception_claims import (
     stable_ratio,
 )
 from tinynet.experiments.inception_study import Result
-from tinynet.experiments.inception_variants import SMOKE, VARIANTS, Images, Settings
+from tinynet.experiments.inception_variants import SMOKE, VARIANTS, Settings
 
 NAMES = [variant.name for variant in VARIANTS]
 

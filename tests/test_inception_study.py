@@ -26,13 +26,13 @@ from tinynet import nn
 from tinynet.bn.stability import RateTrial, StableRate
 from tinynet.errors import ArgumentError
 from tinynet.experiments import Runs, inception_study
+from tinynet.experiments.images import Images
 from tinynet.experiments.inception_study import Study, best_rate
 from tinynet.experiments.inception_variants import (
     BY_NAME,
     ORIGINAL,
     REVISED,
     VARIANTS,
-    Images,
 )
 
 # ---- the data --------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class TestSplit(OnToyImages):
 
 class TestBatches:
     def orders(self, recipe, seed: int, epochs: int = 3) -> list[list[int]]:
-        loader = toy().loader(recipe, 9, seed)
+        loader = recipe.loader(toy(), 9, seed)
         return [np.concatenate([levels(x.numpy()) for x, _ in loader]).tolist() for _ in range(epochs)]
 
     def test_original_order_is_drawn_once(self):
@@ -125,7 +125,7 @@ class TestBatches:
 
     @pytest.mark.parametrize("recipe", [ORIGINAL, REVISED])
     def test_whole_batches_with_their_labels(self, recipe):
-        loader = toy().loader(recipe, 8, 0)
+        loader = recipe.loader(toy(), 8, 0)
         batches = list(loader)
         assert len(loader) == len(batches) == 54 // 8
         for x, y in batches:
@@ -140,7 +140,7 @@ class TestBatches:
         part.images[:] = 0
         part.images[:, 8, 7:9] = 100, 200  # in the middle, the brighter one at the right
         rows, columns, turned = set(), set(), set()
-        for x, _ in Images.of(part, part).loader(recipe, 45, 0):
+        for x, _ in recipe.loader(Images.of(part, part), 45, 0):
             for image in np.rint((x.numpy()[:, 0] * STD + MEAN) * 255):
                 (row, dim), (_, bright) = (np.argwhere(image == level)[0] for level in (100, 200))
                 turned.add(bool(bright < dim))

@@ -37,6 +37,9 @@ def test_number_of_parameters():
     assert count(resnet(20)) == weights + 2 * channels + 650
     assert count(resnet(20, batch_norm="none")) == weights + channels + 650
     assert count(resnet(20, batch_norm="last")) == weights + channels + 2 * 64 + 650
+    assert count(resnet(20, width=4)) == (
+        9 * (3 * 4 + 6 * 16 + 4 * 8 + 5 * 64 + 8 * 16 + 5 * 256) + 2 * (7 * 4 + 6 * 8 + 6 * 16) + 170
+    )
     assert count(resnet(20, shortcut="projection")) == count(resnet(20)) + 16 * 32 + 32 * 64 + 2 * 96
     assert count(resnet(20, 7, 1)) == weights - 2 * 9 * 16 + 2 * channels + 65 * 7
 
@@ -133,6 +136,7 @@ def test_depths_that_there_are_not(depth):
         ({"depth": 20.0}, DTypeError, r"depth must be an int; got 20\.0"),
         ({"num_classes": 0}, ArgumentError, "num_classes must be a positive int; got 0"),
         ({"in_channels": 0}, ArgumentError, "in_channels must be a positive int; got 0"),
+        ({"width": 0}, ArgumentError, "width must be a positive int; got 0"),
         ({"batch_norm": True}, ArgumentError, "batch_norm must be one of 'all', 'last', 'none'; got True"),
         ({"shortcut": "A"}, ArgumentError, "shortcut must be one of 'pad', 'projection'; got 'A'"),
         ({"dtype": int}, DTypeError, "dtype must be float32 or float64; got <class 'int'>"),

@@ -15,8 +15,9 @@ import numpy as np
 from tinynet.bn.stability import StableRate
 from tinynet.experiments.claims import Claim
 from tinynet.experiments.classification import ensemble_errors
+from tinynet.experiments.images import Images
 from tinynet.experiments.inception_study import Result
-from tinynet.experiments.inception_variants import VARIANTS, Images, Settings, Variant
+from tinynet.experiments.inception_variants import VARIANTS, Settings, Variant
 from tinynet.experiments.measure import steps_to_accuracy
 
 BASELINE = "inception"

@@ -20,7 +20,8 @@ from tinynet import bn
 from tinynet.bn.stability import RateTrial, StableRate
 from tinynet.errors import ArgumentError, DivergenceError
 from tinynet.experiments.classification import probabilities, scores
-from tinynet.experiments.inception_variants import BY_NAME, CHUNK, REVISED, Images, Part, Settings, Variant
+from tinynet.experiments.images import Images, Part
+from tinynet.experiments.inception_variants import BY_NAME, CHUNK, REVISED, Settings, Variant
 from tinynet.experiments.measure import evaluate
 from tinynet.experiments.runs import Runs
 from tinynet.experiments.trainer import Trainer
@@ -175,7 +176,7 @@ class Study:
         settings = self._common | {"steps": steps, "batch_norm": batch_norm, "learns": learns, "seed": seed}
 
         def work(_checkpoint: Path) -> dict[str, Any]:
-            loader = self.images.loader(REVISED, self.settings.batch_size, seed)
+            loader = REVISED.loader(self.images, self.settings.batch_size, seed)
             found = bn.largest_stable_rate(
                 lambda: self._model(Variant("", "", batch_norm, recipe=REVISED), seed),
                 CrossEntropyLoss(),
@@ -235,7 +236,7 @@ class Study:
     def _trainer(self, plan: Plan, settings: dict[str, Any]) -> Trainer:
         images, recipe = self.images, plan.variant.recipe
         model = self._model(plan.variant, plan.seed)
-        loader = images.loader(recipe, self.settings.batch_size, plan.seed)
+        loader = recipe.loader(images, self.settings.batch_size, plan.seed)
         optimizer = SGD(
             model.parameters(), plan.rate, self.settings.momentum, weight_decay=recipe.weight_decay
         )

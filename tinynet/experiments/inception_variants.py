@@ -25,16 +25,11 @@ all other rates are multiples of it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from tinynet.data import Augment, DataLoader, ImageDataset, Normalize, TensorDataset
-from tinynet.experiments.image_study import AUGMENTED, square
+from tinynet.data import DataLoader
+from tinynet.experiments.images import Images
 
 CHUNK = 50  # images per forward pass of a test: what they leave in the caches is read again there
-SPLIT_SEED = 4242  # chooses the images of the validation part; the same ones for every seed
 FASTER = 6  # how many times as fast the revised recipe's learning rate falls
 
 
@@ -48,6 +43,10 @@ class Recipe:
     lrn: bool
     reshuffle: bool
     padding: int
+
+    def loader(self, images: Images, batch_size: int, seed: int) -> DataLoader:
+        """Return the training batches of `images` by this recipe."""
+        return images.loader(batch_size, seed, padding=self.padding, reshuffle=self.reshuffle)
 
 
 ORIGINAL = Recipe(dropout=0.4, weight_decay=5e-4, speed=1, lrn=True, reshuffle=False, padding=4)
@@ -163,76 +162,3 @@ SMOKE = Settings(
     epochs=2, rates=(0.01, 0.02), per_epoch=3, dropouts=(0.0, 0.05, 0.1), stable_steps=20, limit=1280
 )
 """A trial of a minute, which shows that everything runs and nothing else."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Images with their classes: x (N, C, S, S) uint8, y (N,) int64."""
-
-    x: npt.NDArray[np.uint8]
-    y: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Images:
-    """A data set in three parts.
-
-    Attributes
-    ----------
-    name : str
-        Of the data set.
-    classes : int
-        K.
-    mean, std : float or sequence of float
-        Of the pixels, scaled to [0, 1], per channel.
-    training, validation, test : Part
-        Nine tenths of the training images, drawn once for all, the others, and the test images.
-    """
-
-    name: str
-    classes: int
-    mean: Any
-    std: Any
-    training: Part
-    validation: Part
-    test: Part
-
-    @classmethod
-    def of(cls, training: ImageDataset, test: ImageDataset, limit: int | None = None) -> Images:
-        """Divide a data set; with `limit`, of so many training and so many test images."""
-        x, y = square(training.images[:limit], None), training.labels[:limit]
-        order = np.random.default_rng(SPLIT_SEED).permutation(len(x))
-        held, kept = order[: len(x) // 10], order[len(x) // 10 :]
-        return cls(
-            training.name,
-            len(training.classes),
-            training.mean,
-            training.std,
-            Part(x[kept], y[kept]),
-            Part(x[held], y[held]),
-            Part(square(test.images[:limit], None), test.labels[:limit]),
-        )
-
-    @property
-    def normalize(self) -> Normalize:
-        """What makes a network's input of images as they are."""
-        return Normalize(self.mean, self.std)
-
-    def loader(self, recipe: Recipe, batch_size: int, seed: int) -> DataLoader:
-        """Return the training batches of a recipe: x (B, C, S, S) float32, y (B,) int64, whole batches only.
-
-        Without reshuffling the order is drawn once, and the same images always meet in a batch.
-        """
-        x, y = self.training.x, self.training.y
-        if not recipe.reshuffle:
-            order = np.random.default_rng(seed).permutation(len(x))
-            x, y = x[order], y[order]
-        flip = 0.5 if self.name in AUGMENTED else 0.0  # digits must not be mirrored
-        return DataLoader(
-            TensorDataset(x, y),
-            batch_size,
-            shuffle=recipe.reshuffle,
-            drop_last=True,
-            seed=seed,
-            transform=Augment(recipe.padding, flip, self.mean, self.std),
-        )

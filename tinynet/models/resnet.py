@@ -31,8 +31,6 @@ from tinynet.nn.module import Module
 from tinynet.nn.normalization import BatchNorm2d
 from tinynet.random import Generator
 
-WIDTHS = (16, 32, 64)  # channels of the stages
-
 
 def resnet(
     depth: int,
@@ -40,6 +38,7 @@ def resnet(
     in_channels: int = 3,
     batch_norm: str = "all",
     shortcut: str = "pad",
+    width: int = 16,
     *,
     generator: Generator | None = None,
     dtype: Any = None,
@@ -66,6 +65,9 @@ def resnet(
         Where a block halves the image and doubles the channels.  'pad' (the paper's option A) takes every
         second pixel and puts channels of zeros behind those that there are; 'projection' (option B) is a 1x1
         convolution of stride 2, with a batch normalisation if the others have one.
+    width : int, default 16
+        Channels of the first convolution and of the first stage; the others have two and four times as many.
+        The paper's have 16.
     generator : Generator, optional
         What the weights are drawn from.  Default: the default generator.  Networks that differ in
         `batch_norm` alone have the same weights from the same state.
@@ -102,17 +104,17 @@ def resnet(
         raise ArgumentError(f"resnet: depth must be 6n + 2 with n >= 1, as 20, 56 and 110 are; got {layers}")
     images = _check.integer("resnet", "in_channels", in_channels, 1)
     where = _check.choice("resnet", "batch_norm", batch_norm, ("all", "last", "none"))
+    channels = before = _check.integer("resnet", "width", width, 1)
     kind = _check.choice("resnet", "shortcut", shortcut, ("pad", "projection"))
     style = Style("resnet", where == "all", "relu", dtype)
     modules: dict[str, Module] = {}
     with draws_undone():
-        modules["conv1"] = style.unit(images, WIDTHS[0], 3)
-        before = WIDTHS[0]
-        for number, channels in enumerate(WIDTHS, 1):
+        modules["conv1"] = style.unit(images, channels, 3)
+        for number in (1, 2, 3):
             blocks = [Block(before, channels, kind, style)]
             blocks += [Block(channels, channels, kind, style) for _ in range((layers - 2) // 6 - 1)]
             modules[f"stage{number}"] = Sequential(*blocks)
-            before = channels
+            before, channels = channels, 2 * channels
         if where == "last":
             modules["bn"] = BatchNorm2d(before, dtype=style.dtype)
         modules |= style.head(before, num_classes, 0.0)
