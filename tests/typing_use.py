@@ -539,6 +539,11 @@ def modules_and_training(folder: Path) -> None:
     trial: bn.RateTrial = stable.trials[0]
     losses: tuple[float, ...] = trial.losses
     assert min(losses) < (stable.rate or 1)
+    with bn.untouched(net), bn.record_layers(net, [nn.Linear], inputs=True, gradients=True) as records:
+        net(tn.randn(5, 4)).sum().backward()
+    record: bn.LayerRecord = next(iter(records.values()))
+    kept: tuple[NDArray[Any] | None, ...] = (record.input, record.output, record.grad_output)
+    assert len(kept) == 3
     t = folded(tn.randn(5, 4))
     mlp: nn.Sequential = models.mnist_mlp(batch_norm=True, hidden=5, layers=1)
     networks: list[nn.Sequential] = [

@@ -6,9 +6,11 @@ from tinynet.bn.folding import fold
 from tinynet.bn.freezing import freeze, unfreeze
 from tinynet.bn.percentiles import PercentileHistory, PercentileTracker, column_percentiles
 from tinynet.bn.population import population_statistics
+from tinynet.bn.recording import LayerRecord, record_layers, untouched
 from tinynet.bn.stability import RateTrial, StableRate, largest_stable_rate
 
 __all__ = [
+    "LayerRecord",
     "PercentileHistory",
     "PercentileTracker",
     "RateTrial",
@@ -18,5 +20,7 @@ __all__ = [
     "freeze",
     "largest_stable_rate",
     "population_statistics",
+    "record_layers",
     "unfreeze",
+    "untouched",
 ]

@@ -11,7 +11,6 @@ In training each batch stands in for the population, the worse the smaller it is
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy.typing as npt
 
 from tinynet import bn
 from tinynet._tensor import Tensor, from_numpy, no_grad
+from tinynet.bn.recording import watched
 from tinynet.creation import randint
 from tinynet.experiments.classification import inference
 from tinynet.experiments.mechanics import Array, relative_error, rows_of, worst
@@ -120,12 +120,14 @@ def inputs_of_norms(
     dict of str to list of numpy.ndarray
         Under the dotted name of each layer, an array for each batch.
     """
-    model = copy.deepcopy(model).train(training)
-    seen: dict[str, list[npt.NDArray[Any]]] = {}
-    for name, layer in _norms(model).items():
-        kept = seen[name] = []
-        layer.register_forward_pre_hook(lambda _, args, kept=kept: kept.append(args[0].numpy().copy()))
-    with no_grad():
+    layers = _norms(model)
+    seen: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in layers}
+
+    def keep(name: str, x: Tensor) -> None:
+        seen[name].append(x.numpy().copy())
+
+    with bn.untouched(model), watched("inputs_of_norms", layers, inputs=keep), no_grad():
+        model.train(training)
         for x in batches:
             model(x)
     return seen
