@@ -544,6 +544,12 @@ def modules_and_training(folder: Path) -> None:
     record: bn.LayerRecord = next(iter(records.values()))
     kept: tuple[NDArray[Any] | None, ...] = (record.input, record.output, record.grad_output)
     assert len(kept) == 3
+    at_scores: bn.ClassGradients = bn.class_gradients(tn.randn(5, 3), np.zeros(5, np.int64))
+    f = at_scores.predicted_share + at_scores.one_sidedness + at_scores.largest_column_mean
+    f = float(at_scores.gradient[0, 0]) + bn.singular_value_edge(3)
+    values: NDArray[np.float64] = bn.product_singular_values([np.eye(3), tn.randn(3, 3)])
+    law: NDArray[np.float64] = bn.singular_value_cdf([0.5, f], 3)
+    assert values.size + law.size + bn.squared_singular_value_density(np.ones(2), m=3).size
     t = folded(tn.randn(5, 4))
     mlp: nn.Sequential = models.mnist_mlp(batch_norm=True, hidden=5, layers=1)
     networks: list[nn.Sequential] = [
