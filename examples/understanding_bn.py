@@ -37,8 +37,6 @@ from tinynet.experiments.understanding_settings import NORMS, SMOKE, TRAININGS, 
 from tinynet.experiments.understanding_study import Study
 from tinynet.experiments.understanding_tables import curves, tables
 
-RATE_SEEDS = 2  # networks whose largest learning rate is sought: the longest part
-
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; on a bad option argparse prints why and exits with code 2."""
@@ -110,7 +108,7 @@ def measure_all(study: Study, options: argparse.Namespace, progress: program.Pro
     settings = study.settings
     first, seeds = options.seed, list(range(options.seed, options.seed + options.seeds))
     starts = list(itertools.product(WEIGHTS, NORMS, seeds))
-    searches = list(itertools.product(settings.depths, WHERE, seeds[:RATE_SEEDS]))
+    searches = list(itertools.product(settings.depths, WHERE, seeds))
     parts = [
         ("at the initialisation", [partial(study.initial, *start) for start in starts]),
         ("along the diverging step", [partial(study.divergence, seed) for seed in seeds]),

@@ -56,16 +56,10 @@ class Outcome:
         """The measurements of all seeds at the initialisation."""
         return [self.initial[weights, batch_norm, seed] for seed in self.seeds]
 
-    def holds(self, depth: int, batch_norm: str) -> float | None:
+    def largest_rate(self, depth: int, batch_norm: str) -> float | None:
         """Geometric mean of the largest rates without divergence; None if a seed has none."""
         return geometric_mean(
-            run.holds for (d, where, _), run in self.rates.items() if (d, where) == (depth, batch_norm)
-        )
-
-    def learns(self, depth: int, batch_norm: str) -> float | None:
-        """Geometric mean of the largest rates at which the network learns; None if a seed has none."""
-        return geometric_mean(
-            run.learns for (d, where, _), run in self.rates.items() if (d, where) == (depth, batch_norm)
+            run.largest for (d, where, _), run in self.rates.items() if (d, where) == (depth, batch_norm)
         )
 
     def final(self, batch_norm: str, rate: float) -> float:
@@ -179,7 +173,7 @@ def _divergence(outcome: Outcome) -> Iterator[Claim]:
 def _rates(settings: Settings, outcome: Outcome) -> Iterator[Claim]:
     """P3: the largest learning rates."""
     deep, shallow = settings.depths[-1], settings.depths[1]
-    none, last, everywhere = (outcome.holds(deep, where) for where in ("none", "last", "all"))
+    none, last, everywhere = (outcome.largest_rate(deep, where) for where in ("none", "last", "all"))
     most = "largest rate without divergence"
     yield Claim.at_least(
         f"{most}, {deep} layers, with BN by without",
@@ -188,7 +182,7 @@ def _rates(settings: Settings, outcome: Outcome) -> Iterator[Claim]:
     )
     yield Claim.at_most(
         f"{most}, without BN, {deep} layers by {shallow}",
-        quotient(none, outcome.holds(shallow, "none")),
+        quotient(none, outcome.largest_rate(shallow, "none")),
         1.0,
     )
     yield Claim.at_least(

@@ -100,28 +100,23 @@ class Rates:
     ----------
     limit : float
         A loss above it means divergence.
-    learns : float or None
-        The largest rate at which the network has learnt at the end of the trial.
+    largest : float or None
+        The largest rate at which the network does not diverge; None if it does at all that were tried.
     trials : tuple of RateTrial
         All of them, in the order of their rates.
     """
 
     limit: float
-    learns: float | None
+    largest: float | None
     trials: tuple[RateTrial, ...]
 
     @property
-    def holds(self) -> float | None:
-        """The largest rate that was tried at which the loss did not pass the limit."""
-        steps = max(len(trial.losses) for trial in self.trials)
-        held = [
-            trial.rate
-            for trial in self.trials
-            if len(trial.losses) == steps
-            and math.isfinite(trial.losses[-1])
-            and trial.losses[-1] <= self.limit
-        ]
-        return max(held, default=None)
+    def end(self) -> float | None:
+        """Mean loss of the last quarter of the steps at the largest rate: near ln K if the network only guesses."""
+        for trial in self.trials:
+            if trial.rate == self.largest:
+                return float(np.mean(trial.losses[-math.ceil(len(trial.losses) / 4) :]))
+        return None
 
 
 @dataclass(frozen=True)

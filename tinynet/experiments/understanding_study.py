@@ -171,7 +171,7 @@ class Study:
         return Divergence(**self.runs.get(f"divergence-seed{seed}", wanted, work))
 
     def rates(self, depth: int, batch_norm: str, seed: int) -> Rates:
-        """Find the largest learning rates at which a network learns, and at which it does not diverge.
+        """Find the largest learning rate at which a network does not diverge.
 
         A network without batch normalisation may begin with a loss above the paper's limit of 1,000; it
         diverges when its loss is above `OVERSHOOT` times the first one, too.
@@ -195,12 +195,12 @@ class Study:
                 precision=2.0,
                 momentum=settings.momentum,
                 limit=limit,
-                flat=math.log(self.images.classes),
+                learns=False,
             )
-            return {"limit": limit, "learns": found.rate, "trials": [asdict(t) for t in found.trials]}
+            return {"limit": limit, "largest": found.rate, "trials": [asdict(t) for t in found.trials]}
 
         tree = self.runs.get(f"rates-{depth}-{batch_norm}-seed{seed}", wanted, work)
-        return Rates(tree["limit"], tree["learns"], tuple(RateTrial(**trial) for trial in tree["trials"]))
+        return Rates(tree["limit"], tree["largest"], tuple(RateTrial(**trial) for trial in tree["trials"]))
 
     # -------- training
 
