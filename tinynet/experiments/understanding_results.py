@@ -112,7 +112,7 @@ class Rates:
 
     @property
     def end(self) -> float | None:
-        """Mean loss of the last quarter of the steps at the largest rate: near ln K if the network only guesses."""
+        """Mean loss of the last quarter of the steps at the largest rate: ln K where the network guesses."""
         for trial in self.trials:
             if trial.rate == self.largest:
                 return float(np.mean(trial.losses[-math.ceil(len(trial.losses) / 4) :]))
