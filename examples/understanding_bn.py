@@ -9,7 +9,7 @@ Bjorck, Gomes, Selman, Weinberger, Understanding Batch Normalization (2018), on 
   learning rates   the largest ones for networks of 8 to 110 layers, without BN, with one BN before the
                    classifier, with BN everywhere
   training         a narrow network of 56 layers at the paper's learning rates, on a fifth of the images;
-                   8 epochs instead of 165 to 2,400, so the runs at small rates are not trained out
+                   10 epochs instead of 165 to 2,400, so the runs at small rates are not trained out
   noise            of mini-batch gradients against their size, on a small perceptron
   random matrices  singular values of products against the limit law
 

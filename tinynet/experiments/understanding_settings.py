@@ -92,7 +92,7 @@ class Settings:
     training_width: int = 8
     training_images: int = 10_000
     test_images: int = 2_000
-    epochs: int = 8
+    epochs: int = 10
     weight_decay: float = 1e-4
     noise_images: int = 2_048
     noise_sizes: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512)
