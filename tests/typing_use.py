@@ -550,6 +550,17 @@ def modules_and_training(folder: Path) -> None:
     values: NDArray[np.float64] = bn.product_singular_values([np.eye(3), tn.randn(3, 3)])
     law: NDArray[np.float64] = bn.singular_value_cdf([0.5, f], 3)
     assert values.size + law.size + bn.squared_singular_value_density(np.ones(2), m=3).size
+    channels: dict[str, bn.ChannelStatistics] = bn.channel_statistics(net, tn.randn(5, 4), nn.Linear)
+    assert all(each.mean.shape == each.var.shape for each in channels.values())
+    shares: dict[str, float] = bn.large_value_share(net, [tn.randn(5, 4)], threshold=2)
+    along: NDArray[np.float64] = bn.relative_loss(net, nn.MSELoss(), tn.randn(5, 4), tn.ones(5, 3), [0.1])
+    diverged: bn.DivergenceRecord = bn.record_divergence(
+        net, nn.MSELoss(), tn.randn(5, 4), tn.ones(5, 3), 0.1, parts=2, layers=list(channels)
+    )
+    assert len(shares) + along.size + diverged.fractions.size + diverged.losses.size
+    assert diverged.mean.keys() == diverged.var.keys()
+    drift: bn.ScaleDrift = next(iter(bn.scale_drift(net, net.state_dict()).values()))
+    assert drift.gamma_mean + drift.gamma_std + (drift.beta_mean or 0) + (drift.beta_std or 0) >= 0
     t = folded(tn.randn(5, 4))
     mlp: nn.Sequential = models.mnist_mlp(batch_norm=True, hidden=5, layers=1)
     networks: list[nn.Sequential] = [

@@ -13,13 +13,14 @@ the mean over all values, and for equal sizes this is the paper's formula.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from tinynet._hooks import RemovableHandle
-from tinynet._tensor import Tensor, no_grad, tensor
+from tinynet._tensor import no_grad, tensor
+from tinynet.bn.recording import batch_input, check_batches
 from tinynet.errors import ArgumentError, DTypeError
 from tinynet.nn.module import Module
 from tinynet.nn.normalization import _BatchNorm
@@ -95,10 +96,7 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> dict[str, tu
     """
     if not isinstance(model, Module):
         raise DTypeError(f"population_statistics: model must be a Module; got {type(model).__name__}")
-    if not isinstance(batches, Iterable) or isinstance(batches, (str, bytes, Mapping)):
-        raise DTypeError(
-            f"population_statistics: batches must be an iterable of batches; got {type(batches).__name__}"
-        )
+    check_batches("population_statistics", batches)
     layers = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
     if not layers:
         raise ArgumentError(
@@ -125,7 +123,7 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> dict[str, tu
         model.train()
         with no_grad():
             for batch in batches:
-                model(_input(batch))
+                model(batch_input("population_statistics", batch))
                 seen += 1
     finally:
         for handle in handles:
@@ -148,18 +146,3 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> dict[str, tu
                 assert buffer is not None  # checked above
                 buffer.copy_(tensor(values.astype(buffer.dtype)))
     return statistics
-
-
-def _input(batch: Any) -> Tensor:
-    """The network's input in `batch`."""
-    if isinstance(batch, (tuple, list)):
-        if not batch:
-            raise ArgumentError("population_statistics: a batch must hold an input; got an empty one")
-        batch = batch[0]
-    if isinstance(batch, np.ndarray):
-        return tensor(batch)
-    if not isinstance(batch, Tensor):
-        raise DTypeError(
-            f"population_statistics: a batch must be a Tensor, array or tuple; got {type(batch).__name__}"
-        )
-    return batch

@@ -275,6 +275,25 @@ def as_tensor(owner: str, name: str, value: Any) -> Tensor:
     return value.detach()
 
 
+def check_batches(owner: str, batches: Any) -> None:
+    """Insist on what can be a series of batches."""
+    if not isinstance(batches, Iterable) or isinstance(batches, (str, bytes, Mapping)):
+        raise DTypeError(f"{owner}: batches must be an iterable of batches; got {type(batches).__name__}")
+
+
+def batch_input(owner: str, batch: Any) -> Tensor:
+    """The network's input in a batch: the batch itself, or the first entry of a tuple or list."""
+    if isinstance(batch, (tuple, list)):
+        if not batch:
+            raise ArgumentError(f"{owner}: a batch must hold an input; got an empty one")
+        batch = batch[0]
+    if isinstance(batch, np.ndarray):
+        return tensor(batch)
+    if not isinstance(batch, Tensor):
+        raise DTypeError(f"{owner}: a batch must be a Tensor, array or tuple; got {type(batch).__name__}")
+    return batch
+
+
 def check_loss(owner: str, loss: Any) -> None:
     """Insist on a function."""
     if not callable(loss):

@@ -17,6 +17,7 @@ import numpy as np
 
 from tinynet import _check
 from tinynet._tensor import Tensor, enable_grad, tensor
+from tinynet.bn.recording import one_loss
 from tinynet.errors import ArgumentError, DTypeError
 from tinynet.nn.module import Module
 from tinynet.optim import SGD
@@ -238,10 +239,7 @@ def _losses(
     losses: list[float] = []
     for x, y in pairs:
         optimizer.zero_grad()
-        value = loss(model(x), y)
-        if not isinstance(value, Tensor) or value.numel() != 1:
-            received = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-            raise DTypeError(f"{_NAME}: loss must return a tensor of one number; got {received}")
+        value = one_loss(_NAME, loss(model(x), y))
         losses.append(float(value.item()))
         if not _within(losses[-1], limit):
             break
