@@ -544,6 +544,9 @@ def modules_and_training(folder: Path) -> None:
     record: bn.LayerRecord = next(iter(records.values()))
     kept: tuple[NDArray[Any] | None, ...] = (record.input, record.output, record.grad_output)
     assert len(kept) == 3
+    net(tn.randn(5, 4)).sum().backward()
+    gradients: dict[str, bn.GradientStatistics] = bn.gradient_statistics(net, [nn.Linear])
+    assert next(iter(gradients.values())).histogram(bins=3, range=(-1, 1))[0].size == 3
     at_scores: bn.ClassGradients = bn.class_gradients(tn.randn(5, 3), np.zeros(5, np.int64))
     f = at_scores.predicted_share + at_scores.one_sidedness + at_scores.largest_column_mean
     f = float(at_scores.gradient[0, 0]) + bn.singular_value_edge(3)

@@ -8,6 +8,7 @@ from tinynet.bn.divergence import DivergenceRecord, record_divergence
 from tinynet.bn.drift import ScaleDrift, scale_drift
 from tinynet.bn.folding import fold
 from tinynet.bn.freezing import freeze, unfreeze
+from tinynet.bn.gradients import GradientStatistics, gradient_statistics
 from tinynet.bn.landscape import relative_loss
 from tinynet.bn.percentiles import PercentileHistory, PercentileTracker, column_percentiles
 from tinynet.bn.population import population_statistics
@@ -24,6 +25,7 @@ __all__ = [
     "ChannelStatistics",
     "ClassGradients",
     "DivergenceRecord",
+    "GradientStatistics",
     "LayerRecord",
     "PercentileHistory",
     "PercentileTracker",
@@ -35,6 +37,7 @@ __all__ = [
     "column_percentiles",
     "fold",
     "freeze",
+    "gradient_statistics",
     "large_value_share",
     "largest_stable_rate",
     "population_statistics",
