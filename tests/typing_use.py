@@ -547,6 +547,12 @@ def modules_and_training(folder: Path) -> None:
     net(tn.randn(5, 4)).sum().backward()
     gradients: dict[str, bn.GradientStatistics] = bn.gradient_statistics(net, [nn.Linear])
     assert next(iter(gradients.values())).histogram(bins=3, range=(-1, 1))[0].size == 3
+    net.eval()
+    noise: bn.GradientNoise = bn.gradient_noise(
+        net, nn.CrossEntropyLoss(), tn.randn(5, 4), tn.arange(5) % 3, [1, 2], 3, generator=tn.Generator(1)
+    )
+    net.train()
+    f = noise.slope() + noise.spread + float((noise.measured / noise.theory)[0])
     at_scores: bn.ClassGradients = bn.class_gradients(tn.randn(5, 3), np.zeros(5, np.int64))
     f = at_scores.predicted_share + at_scores.one_sidedness + at_scores.largest_column_mean
     f = float(at_scores.gradient[0, 0]) + bn.singular_value_edge(3)

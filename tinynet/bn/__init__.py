@@ -10,6 +10,7 @@ from tinynet.bn.folding import fold
 from tinynet.bn.freezing import freeze, unfreeze
 from tinynet.bn.gradients import GradientStatistics, gradient_statistics
 from tinynet.bn.landscape import relative_loss
+from tinynet.bn.noise import GradientNoise, gradient_noise
 from tinynet.bn.percentiles import PercentileHistory, PercentileTracker, column_percentiles
 from tinynet.bn.population import population_statistics
 from tinynet.bn.products import (
@@ -25,6 +26,7 @@ __all__ = [
     "ChannelStatistics",
     "ClassGradients",
     "DivergenceRecord",
+    "GradientNoise",
     "GradientStatistics",
     "LayerRecord",
     "PercentileHistory",
@@ -37,6 +39,7 @@ __all__ = [
     "column_percentiles",
     "fold",
     "freeze",
+    "gradient_noise",
     "gradient_statistics",
     "large_value_share",
     "largest_stable_rate",
