@@ -257,11 +257,9 @@ class Study:
         wanted = self._wanted("noise_images", "noise_sizes", "noise_draws") | {"seed": seed}
 
         def work(_checkpoint: Path) -> dict[str, Any]:
-            x, y = (
-                np.asarray(part[: settings.noise_images])
-                for part in (self.images.training.x, self.images.training.y)
-            )
-            inputs, labels = from_numpy(self.images.normalize(x)), from_numpy(y)
+            part = _first(self.images.training, settings.noise_images)
+            inputs = from_numpy(self.images.normalize(part.x).astype(np.float64))
+            labels = from_numpy(part.y)
             model = self._small(seed)
             generator = Generator(seed + NOISE_STREAM)
             found = {
@@ -318,50 +316,34 @@ class Study:
         manual_seed(seed)
         _, channels, height, width = self.images.training.x.shape
         inputs = channels * (height // 4) * (width // 4)
-        return Sequential(
-            AvgPool2d(4), Flatten(), Linear(inputs, 16), ReLU(), Linear(16, self.images.classes)
-        )
+        layers = [AvgPool2d(4), Flatten(), Linear(inputs, 16), ReLU(), Linear(16, self.images.classes)]
+        return Sequential(*layers).double()
 
-    def _step_noise(self, model: Module, x: Tensor, y: Tensor, part: slice, rate: float) -> float:
+    def _step_noise(self, model: Module, x: Tensor, y: Tensor, some: slice, rate: float) -> float:
         """The squared distance between the steps of SGD with some of the examples and with all of them."""
         ends = []
-        for inputs, labels in ((x, y), (x[part], y[part])):
+        for inputs, labels in ((x, y), (x[some], y[some])):
             with bn.untouched(model):
                 optimizer = SGD(model.parameters(), rate)
                 optimizer.zero_grad()
                 self._loss(model(inputs), labels).backward()
                 optimizer.step()
-                ends.append(
-                    np.concatenate(
-                        [p.detach().numpy().ravel().astype(np.float64) for p in model.parameters()]
-                    )
-                )
+                ends.append(np.concatenate([p.detach().numpy().ravel() for p in model.parameters()]))
         return float(((ends[0] - ends[1]) ** 2).sum())
 
     # -------- what the runs share
 
     def _wanted(self, *names: str) -> dict[str, Setting]:
-        """The settings of a run, as `Runs` keeps them."""
-        values = {name: getattr(self.settings, name) for name in names}
-        plain = {
-            n: ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else value
-            for n, value in values.items()
-        }
-        return {"dataset": self.images.name, **plain}
+        """Some of the settings, as `Runs` keeps them: tuples as text."""
+        wanted: dict[str, Setting] = {"dataset": self.images.name}
+        for name in names:
+            value = getattr(self.settings, name)
+            wanted[name] = ",".join(f"{each:g}" for each in value) if isinstance(value, tuple) else value
+        return wanted
 
-    def _network(
-        self, depth: int, batch_norm: str, seed: int, *, weights: str = "xavier", width: int = 16
-    ) -> Sequential:
-        channels = self.images.training.x.shape[1]
-        return network(
-            depth,
-            batch_norm,
-            seed,
-            classes=self.images.classes,
-            channels=channels,
-            weights=weights,
-            width=width,
-        )
+    def _network(self, depth: int, batch_norm: str, seed: int, **options: Any) -> Sequential:
+        classes, channels = self.images.classes, self.images.training.x.shape[1]
+        return network(depth, batch_norm, seed, classes=classes, channels=channels, **options)
 
     def _batches(self, size: int, count: int, seed: int) -> list[Batch]:
         """The first mini-batches of a training."""
