@@ -553,6 +553,10 @@ def modules_and_training(folder: Path) -> None:
     )
     net.train()
     f = noise.slope() + noise.spread + float((noise.measured / noise.theory)[0])
+    cancelled: dict[str, bn.Cancellation] = bn.gradient_cancellation(
+        net, nn.CrossEntropyLoss(), tn.randn(5, 4), tn.arange(5) % 3, nn.Linear
+    )
+    f = min(each.ratio() + each.image_ratio(tap=(0, 0)) for each in cancelled.values())
     at_scores: bn.ClassGradients = bn.class_gradients(tn.randn(5, 3), np.zeros(5, np.int64))
     f = at_scores.predicted_share + at_scores.one_sidedness + at_scores.largest_column_mean
     f = float(at_scores.gradient[0, 0]) + bn.singular_value_edge(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinynet.bn.activations import ChannelStatistics, channel_statistics, large_value_share
+from tinynet.bn.cancellation import Cancellation, gradient_cancellation
 from tinynet.bn.class_gradients import ClassGradients, class_gradients
 from tinynet.bn.divergence import DivergenceRecord, record_divergence
 from tinynet.bn.drift import ScaleDrift, scale_drift
@@ -23,6 +24,7 @@ from tinynet.bn.recording import LayerRecord, record_layers, untouched
 from tinynet.bn.stability import RateTrial, StableRate, largest_stable_rate
 
 __all__ = [
+    "Cancellation",
     "ChannelStatistics",
     "ClassGradients",
     "DivergenceRecord",
@@ -39,6 +41,7 @@ __all__ = [
     "column_percentiles",
     "fold",
     "freeze",
+    "gradient_cancellation",
     "gradient_noise",
     "gradient_statistics",
     "large_value_share",
