@@ -163,10 +163,11 @@ class TestLargeValueShare:
 
     def test_running_statistics(self):
         """In evaluation mode, or frozen: xh is x itself, of mean 0 and variance 1."""
-        model = nn.BatchNorm2d(2, eps=1e-12).double()
+        model = nn.BatchNorm2d(2, eps=1e-30).double()
         x = np.zeros((3, 2, 2, 2))
         x[0, 1] = [[3.5, -3.5], [2.5, 0]]
         assert bn.large_value_share(model.eval(), [x])[""] == 2 / 24
+        assert bn.large_value_share(model, [x], threshold=3.5)[""] == 0  # above, not at
         bn.freeze(model)
         assert bn.large_value_share(model.train(), [x])[""] == 2 / 24
         model.running_var.fill_(4.0)
@@ -210,8 +211,9 @@ class TestLargeValueShare:
             self.share(["x"])
         with pytest.raises(ArgumentError, match=r"threshold must be a finite number >= 0; got -1"):
             self.share([outlier(5)], -1)
-        with pytest.raises(ShapeError, match=r"BatchNorm1d: input must have shape"):
-            self.share([np.zeros((4, 2))])
+        for mode in (True, False):
+            with pytest.raises(ShapeError, match=r"BatchNorm1d: input must have shape"):
+                bn.large_value_share(nn.BatchNorm1d(3).train(mode), [np.zeros((4, 2), np.float32)])
         model = nn.ModuleDict({"a": nn.BatchNorm1d(1), "b": nn.BatchNorm1d(1)})
         model.forward = model["a"]
         with pytest.raises(ArgumentError, match=r"every layer must be reached by a forward; 'b' got none"):

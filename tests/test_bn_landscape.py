@@ -110,6 +110,18 @@ def test_divergence_passes_without_a_warning():
     assert np.isnan(bn.relative_loss(model, nn.MSELoss(), x, y, [0, 1])).all()
 
 
+def test_a_gradient_that_is_infinite():
+    """L = 1 + sqrt(w) at w = 0."""
+    layer = nn.Linear(1, 1, bias=False)
+    layer.weight.data = tn.zeros(1, 1)
+
+    def loss(output, _):
+        return output.sum().sqrt() + 1
+
+    found = bn.relative_loss(layer, loss, tn.ones(1, 1), tn.ones(1), [0, 1e-3])
+    np.testing.assert_array_equal(found, [1, np.nan])
+
+
 def test_a_loss_of_zero():
     layer = nn.Linear(2, 1, bias=False)
     layer.weight.data = tn.zeros(1, 2)

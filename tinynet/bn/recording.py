@@ -133,6 +133,7 @@ def untouched(model: Module) -> Iterator[None]:
     Restored at the end are the values of all parameters and buffers (running statistics are buffers), the
     gradients, the training flags, `requires_grad`, the hooks of all modules, and the state of the default
     generator.  Inside the block there are no gradients at first, so that those which arise there are its own.
+    What was computed before can still go backward, unless the block changed values that it needs.
 
     Parameters
     ----------
