@@ -2,7 +2,7 @@
 
 Bjorck et al. (2018) compare the means and variances of channels over the depth of a network: without batch
 normalisation they grow from layer to layer (Figures 4 and 5).  Davis and Frank (2021) observe that
-even a normalisation gives values that are too large.
+even a normalisation leaves values that are too large.
 """
 
 from __future__ import annotations
@@ -140,9 +140,9 @@ def large_value_share(model: Module, batches: Iterable[Any], threshold: float = 
     """Return how many values behind each batch normalisation are large: the share with |xh| > threshold.
 
     xh is the value between normalisation and scale, ``(x - mu) / sqrt(var + eps)``, before gamma and beta
-    (Ioffe & Szegedy 2015, Algorithm 1).  Davis and Frank (2021) name such values as the reason for a smaller
-    initial gamma.  Of m values with mean 0 and variance 1 at most m / threshold^2 can be large, and for the
-    normal distribution the share above 3 is 0.0027.
+    (Ioffe & Szegedy 2015, Algorithm 1).  Davis and Frank (2021) observe that a normalisation leaves values
+    that are too large, and start gamma below 1.  Of m values with mean 0 and variance 1 at most
+    m / threshold^2 can be large; of the normal distribution a share of 0.0027 lies beyond 3.
 
     Parameters
     ----------
