@@ -226,7 +226,7 @@ def draw(figure: Figure, name: str, runs: Runs) -> None:
     draw_scale(scale, outcome)
     draw_rates(rates, runs)
     note = "" if len(runs) == 1 else f"; in (d) small dots: all {len(runs)} seeds"
-    figure.suptitle(f"{name}, seed {first}{note}", fontsize=10, color="#555555", x=0.01, ha="left")
+    figures.heading(figure, f"{name}, seed {first}{note}")
 
 
 def draw_bias(axes: Axes, outcome: Outcome) -> None:

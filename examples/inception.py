@@ -335,19 +335,16 @@ def draw(figure: Figure, images: Images, outcome: Outcome) -> None:
     ):
         for name in names:
             curves(axes, name, outcome)
-        axes.axhline(100 / images.classes, color="#777777", linewidth=0.9, linestyle=(0, (1, 2)))
+        axes.axhline(100 / images.classes, color=figures.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
         axes.set_title(title)
         figures.step_axis(axes, steps)
         axes.legend(loc="lower right", bbox_to_anchor=(1, 0.28), handlelength=2.6)  # between the curves
     left.set_ylim(bottom=0)
     seeds = ", ".join(map(str, outcome.seeds))
-    figure.suptitle(
+    figures.heading(
+        figure,
         f"{images.name}, bn_inception_tiny, seeds {seeds} (the first bold); "
         "diamonds: Inception's best reached; dotted: chance",
-        fontsize=10,
-        color="#555555",
-        x=0.01,
-        ha="left",
     )
 
 

@@ -23,8 +23,6 @@ SIZES = {"curves": (10.0, 3.6), "confusion": (7.2, 6.6), "mistakes": (10.0, 7.4)
 COLUMNS, ROWS = 6, 4
 """Mistakes on a page."""
 
-GREY = "#777777"
-
 
 def curves(
     figure: Figure,
@@ -76,7 +74,7 @@ def curves(
     right.set_xlabel("epochs")
     right.set_title("(b) accuracy, %")
     right.legend(loc="best", handlelength=2.6)
-    _heading(figure, title)
+    figures.heading(figure, title)
 
 
 def confusion(figure: Figure, matrix: Array, classes: Sequence[str], *, title: str = "") -> None:
@@ -115,7 +113,7 @@ def confusion(figure: Figure, matrix: Array, classes: Sequence[str], *, title: s
     axes.spines[:].set_visible(False)
     axes.set_xlabel("taken for")
     axes.set_ylabel("is")
-    _heading(figure, title)
+    figures.heading(figure, title)
 
 
 def mistakes(
@@ -165,10 +163,5 @@ def mistakes(
             color=figures.RED,
         )
     if not len(images):
-        figure.text(0.5, 0.5, "no mistakes", ha="center", color=GREY)
-    _heading(figure, title)
-
-
-def _heading(figure: Figure, title: str) -> None:
-    if title:
-        figure.suptitle(title, fontsize=10, color="#555555", x=0.01, ha="left")
+        figure.text(0.5, 0.5, "no mistakes", ha="center", color=figures.GREY)
+    figures.heading(figure, title)

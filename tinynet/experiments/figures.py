@@ -33,6 +33,9 @@ RED = "#D55E00"
 GREEN = "#009E73"
 PURPLE = "#CC79A7"
 
+GREY = "#777777"
+"""For what is no measurement: limits, laws, what guessing gives."""
+
 STYLE: dict[str, Any] = {
     "font.size": 10.5,
     "axes.titlesize": 11,
@@ -120,3 +123,9 @@ def band(axes: Axes, x: npt.ArrayLike, curves: Sequence[npt.NDArray[Any]], colou
     if len(curves) > 1:
         low, high = np.minimum.reduce(curves), np.maximum.reduce(curves)
         axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def heading(figure: Figure, title: str) -> None:
+    """Write what a figure is of above its panels, small and grey; nothing for an empty title."""
+    if title:
+        figure.suptitle(title, fontsize=10, color="#555555", x=0.01, ha="left")
