@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FloatArray = npt.NDArray[np.float64]
 Draw = Callable[..., None]
 
 DASHED, DOTTED = (0, (4, 1.6)), (0, (1.2, 1.4))
@@ -49,7 +48,7 @@ def seeds_text(seeds: Iterable[int]) -> str:
 def spread_text(seeds: Iterable[int]) -> str:
     """Return the seeds, and what the bands of a figure are if there are several."""
     numbers = set(seeds)
-    return seeds_text(numbers) + (": means, and their range" if len(numbers) > 1 else "")
+    return seeds_text(numbers) + (" (means and range)" if len(numbers) > 1 else "")
 
 
 def _deep(settings: Settings, outcome: Outcome) -> str:
@@ -182,10 +181,9 @@ def draw_depth(figure: Figure, *, settings: Settings, outcome: Outcome) -> None:
 
 def draw_classes(figure: Figure, *, settings: Settings, outcome: Outcome) -> None:
     """Draw the gradients at the class scores of the first seed, without and with batch normalisation."""
-    runs = {where: outcome.at_start("xavier", where)[0] for where in NORMS}
     for axes, where, letter in zip(figure.subplots(1, 2), NORMS, "ab", strict=True):
-        run = runs[where]
-        bn_charts.class_gradient_map(axes, run.class_gradient)
+        run = outcome.at_start("xavier", where)[0]
+        bn_charts.class_gradient_map(axes, run.class_gradient, limit=1 / len(run.class_gradient))
         share = f"{100 * run.predicted_share:.0f}"
         axes.set_title(f"({letter}) {NAMES[where]}: {share} % taken for one class")
     figures.heading(
@@ -205,7 +203,7 @@ def draw_cancellation(figure: Figure, *, settings: Settings, outcome: Outcome) -
             rows = np.stack([getattr(run, kind) for run in outcome.at_start(weights, where)])
             look = {"color": COLOURS[where], "label": f"{NAMES[where]}, {WEIGHT_NAMES[weights]}"}
             place = 0.16 * (number - (len(networks) - 1) / 2)
-            _dots(axes, np.arange(rows.shape[1]) + place, rows, filled=weights == "xavier", **look)
+            _dots(axes, place + np.arange(rows.shape[1]), rows, filled=weights == "xavier", **look)
         axes.axhline(1, color=figures.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
         axes.set_yscale("log")
         axes.set_xticks(range(len(settings.kernels)), [f"layer {layer}" for layer in settings.kernels])
@@ -220,7 +218,9 @@ def draw_cancellation(figure: Figure, *, settings: Settings, outcome: Outcome) -
     )
 
 
-def _dots(axes: Axes, x: FloatArray, rows: npt.NDArray[Any], *, filled: bool, color: str, label: str) -> None:
+def _dots(
+    axes: Axes, x: npt.NDArray[Any], rows: npt.NDArray[Any], *, filled: bool, color: str, label: str
+) -> None:
     """A dot for the geometric mean of the rows, over a line for their range."""
     rows = np.where(np.isfinite(rows) & (rows > 0), rows, np.nan)
     middle = np.exp(np.log(rows).mean(axis=0))
@@ -256,6 +256,8 @@ def draw_divergence(figure: Figure, *, settings: Settings, outcome: Outcome) -> 
 
 def draw_rates(figure: Figure, *, settings: Settings, outcome: Outcome) -> None:
     """Draw the largest learning rates without divergence against depth, and the loss that they end at."""
+    from matplotlib.ticker import LogLocator
+
     left, right = figure.subplots(1, 2)
     for where, marker in zip(WHERE, "os^", strict=True):
         for axes, kind in ((left, "largest"), (right, "end")):
@@ -276,6 +278,8 @@ def draw_rates(figure: Figure, *, settings: Settings, outcome: Outcome) -> None:
         axes.set_xticks(settings.depths, [str(depth) for depth in settings.depths])
         axes.minorticks_off()
         axes.set_xlabel("layers")
+    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.yaxis.set_major_formatter("{x:g}")
     _legend_below(figure, left, 3)
     figures.heading(
         figure,
@@ -349,4 +353,4 @@ FIGURES: Mapping[str, tuple[Draw, float]] = MappingProxyType(
         "products": (draw_products, 3.3),
     }
 )
-"""By the name of the file: what draws it, ``draw(figure, settings=..., outcome=...)``, its height in inches."""
+"""By the file's name: what draws it, ``draw(figure, settings=..., outcome=...)``, and its height in inches."""
