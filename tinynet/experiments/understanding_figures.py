@@ -353,4 +353,4 @@ FIGURES: Mapping[str, tuple[Draw, float]] = MappingProxyType(
         "products": (draw_products, 3.3),
     }
 )
-"""By the file's name: what draws it, ``draw(figure, settings=..., outcome=...)``, and its height in inches."""
+"""By the file's name: what draws it, ``draw(figure, settings=..., outcome=...)``; its height in inches."""
