@@ -150,9 +150,9 @@ def relative_loss_curves(
 def channel_heat_map(axes: Axes, fractions: npt.ArrayLike, values: Array, *, kind: str = "mean") -> None:
     """Draw how each channel changes along a step: a row per channel, colours on a logarithmic scale.
 
-    After Bjorck et al. (2018), Figure 4.  Means have a scale that is linear between the powers of ten around
-    what they are at the beginning, and logarithmic on both sides; variances have a logarithmic one, whose
-    values of 0 are grey.  So is what is not finite.
+    After Bjorck et al. (2018), Figure 4.  Means have a scale that is linear around 0, up to the power of ten
+    below the largest of them at the beginning, and logarithmic on both sides; variances have a logarithmic
+    one, whose values of 0 are grey.  So is what is not finite.
 
     Parameters
     ----------
@@ -202,11 +202,11 @@ def channel_heat_map(axes: Axes, fractions: npt.ArrayLike, values: Array, *, kin
 
 
 def _mean_scale(values: FloatArray) -> tuple[Any, list[float]]:
-    """A symmetric scale, linear up to the power of ten that holds all values at the beginning; its ticks."""
+    """A symmetric scale, linear up to the power of ten below the largest start; its ticks."""
     from matplotlib.colors import SymLogNorm
 
     start, largest = (_largest(part) for part in (values[:, 0], values))
-    low = math.ceil(math.log10(start or largest or 1.0))
+    low = math.floor(math.log10(start or largest or 1.0))
     high = max(low, math.ceil(math.log10(largest or 1.0)))
     ends = [10.0**power for power in _few(low + 1, high)] or [10.0**low]
     scale = SymLogNorm(10.0**low, vmin=-ends[0], vmax=ends[0], base=10)

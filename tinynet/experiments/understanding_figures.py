@@ -68,8 +68,8 @@ def draw_training(figure: Figure, *, settings: Settings, outcome: Outcome) -> No
             curves = [getattr(run, f"{part}_accuracy") for run in runs]
             _accuracies(axes, curves, _training_label(where, rate, runs), COLOURS[where], RATE_DASHES[rate])
         axes.axhline(100 / outcome.classes, color=figures.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
-        axes.set_xlim(0.8, settings.epochs + 0.2)
-        axes.locator_params(axis="x", integer=True)
+        axes.set_xlim(0.5, settings.epochs + 0.5)
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)
         axes.set_xlabel("epochs")
         axes.set_title(f"({letter}) accuracy on the {title}, %")
     panels[0].set_ylim(bottom=0)
@@ -117,7 +117,8 @@ def draw_gradients(figure: Figure, *, settings: Settings, outcome: Outcome) -> N
             {f"seed {seed}": run.gradient for seed, run in zip(outcome.seeds, runs, strict=True)},
         )
         axes.set_title(f"({letter}) {NAMES[where]}")
-        axes.legend(loc="upper right", handlelength=1.2)
+    figure.axes[1].set_ylabel("")
+    _legend_below(figure, figure.axes[0], 6)
     figures.heading(
         figure,
         f"{_deep(settings, outcome)}, Xavier, {seeds_text(outcome.seeds)}: gradient of the weights of layer "
@@ -171,6 +172,7 @@ def draw_depth(figure: Figure, *, settings: Settings, outcome: Outcome) -> None:
         }
         layers = outcome.at_start("xavier", "none")[0].layers
         bn_charts.depth_profile(axes, layers, networks, looks=looks)
+        axes.locator_params(axis="x", integer=True)
         axes.set_title(f"({letter}) {title}")
     _legend_below(figure, panels[0], 4)
     figures.heading(
@@ -196,7 +198,10 @@ def draw_classes(figure: Figure, *, settings: Settings, outcome: Outcome) -> Non
 def draw_cancellation(figure: Figure, *, settings: Settings, outcome: Outcome) -> None:
     """Draw how far the terms of a gradient cancel in three layers, over all terms and within images."""
     panels = figure.subplots(1, 2, sharey=True)
-    kinds = (("ratio", "sum of all terms' magnitudes"), ("image_ratio", "sum of the images' magnitudes"))
+    kinds = (
+        ("ratio", "sum of |terms| / |sum of terms|"),
+        ("image_ratio", "sum of |images' sums| / |sum of terms|"),
+    )
     for axes, (kind, title), letter in zip(panels, kinds, "ab", strict=True):
         networks = [(weights, where) for weights in WEIGHTS for where in NORMS]
         for number, (weights, where) in enumerate(networks):
@@ -209,7 +214,7 @@ def draw_cancellation(figure: Figure, *, settings: Settings, outcome: Outcome) -
         axes.set_xticks(range(len(settings.kernels)), [f"layer {layer}" for layer in settings.kernels])
         axes.set_xlim(-0.5, len(settings.kernels) - 0.5)
         axes.grid(False, axis="x")
-        axes.set_title(f"({letter}) {title}, by that of the sum")
+        axes.set_title(f"({letter}) {title}")
     _legend_below(figure, panels[0], 4)
     figures.heading(
         figure,
@@ -343,7 +348,7 @@ FIGURES: Mapping[str, tuple[Draw, float]] = MappingProxyType(
     {
         "training": (draw_training, 4.2),
         "noise": (draw_noise, 3.6),
-        "gradients": (draw_gradients, 3.4),
+        "gradients": (draw_gradients, 3.8),
         "relative-loss": (draw_relative_loss, 3.6),
         "divergence": (draw_divergence, 5.6),
         "depth": (draw_depth, 4.0),
