@@ -49,6 +49,14 @@ def test_one_class_predicted_everywhere():
     assert (found.predicted_share, found.one_sidedness, found.largest_column_mean) == (1, 1, 0.25)
 
 
+def test_one_class_that_is_never_predicted_enough():
+    """All scores equal and class 0 always right: its column pulls harder, but up."""
+    found = bn.class_gradients(np.zeros((2, 3)), np.zeros(2, int))
+    np.testing.assert_allclose(found.gradient, np.array([[-2, 1, 1]] * 2) / 6)
+    assert found.largest_column_mean == pytest.approx(1 / 6)
+    assert found.one_sidedness == 1
+
+
 def test_columns_of_zeros_do_not_count():
     scores = np.array([[900.0, 0.0, -900.0], [0.0, 900.0, -900.0]])
     found = bn.class_gradients(scores, np.array([1, 0]))

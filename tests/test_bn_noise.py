@@ -135,6 +135,25 @@ def test_a_network_is_left_as_it_was():
     assert found.spread == pytest.approx(spread, rel=1e-5)
 
 
+class Counter(nn.Linear):
+    """Counts its calls in a buffer."""
+
+    def __init__(self):
+        super().__init__(3, 1, dtype=np.float64)
+        self.register_buffer("calls", tn.zeros(1))
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x)
+
+
+def test_buffers_are_left_as_they_were(linear):
+    _, x, y, _ = linear
+    model = Counter()
+    bn.gradient_noise(model, nn.MSELoss(), x, y, [1], 1)
+    assert model.calls.item() == 0
+
+
 def test_the_same_generator_gives_the_same_batches(linear):
     model, x, y, _ = linear
 

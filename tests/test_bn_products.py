@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import threadpoolctl
 from scipy import special
 
 import tinynet as tn
@@ -44,6 +45,14 @@ def test_a_product_that_is_not_finite_gives_nan(value):
     assert np.isnan(bn.product_singular_values([broken, broken, np.ones((2, 1))])).tolist() == [True]
 
 
+def test_bits_do_not_depend_on_threads():
+    matrices, found = gaussian(300, 2, seed=0), []
+    for number in (1, 2):
+        with threadpoolctl.threadpool_limits(number, user_api="blas"):
+            found.append(bn.product_singular_values(matrices))
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 def test_edges():
     assert bn.singular_value_edge(1) == 2
     assert bn.singular_value_edge(np.int64(2)) == pytest.approx(math.sqrt(27 / 4))
@@ -57,6 +66,14 @@ def test_one_matrix_is_the_quarter_circle_law():
     np.testing.assert_allclose(2 * s * bn.squared_singular_value_density(s**2, 1), circle, rtol=1e-6)
     share = (s * np.sqrt(4 - s**2) / 2 + 2 * np.arcsin(s / 2)) / np.pi
     np.testing.assert_allclose(bn.singular_value_cdf(s, 1), share, rtol=1e-12, atol=1e-15)
+
+
+def test_digits_next_to_zero():
+    s = np.geomspace(1e-20, 1e-8, 50)
+    np.testing.assert_allclose(2 * s * bn.squared_singular_value_density(s**2, 1), 2 / np.pi, rtol=1e-12)
+    share = bn.singular_value_cdf(s, 1)
+    assert (share >= 0).all()
+    np.testing.assert_allclose(share, 2 / np.pi * s, rtol=1e-7, atol=1e-15)
 
 
 def test_density_of_two_is_the_known_one():

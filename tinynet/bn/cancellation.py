@@ -171,7 +171,7 @@ def gradient_cancellation(
     records = _recorded(model, loss, x, y, chosen)
     import threadpoolctl
 
-    # The bits of BLAS's sums depend on how many threads it has.
+    # BLAS's bits can depend on how many threads it has.
     with np.errstate(invalid="ignore", over="ignore"), threadpoolctl.threadpool_limits(1, user_api="blas"):
         return {name: _cancellation(_terms(chosen[name], record)) for name, record in records.items()}
 

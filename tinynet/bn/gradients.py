@@ -64,7 +64,7 @@ class GradientStatistics:
             Number of bins, at least 1.
         range : tuple of two float, optional
             The ends, rising; elements outside are not counted.  By default the smallest and the largest of
-            the finite elements; half a unit around them where they are equal, and around 0 if there are none.
+            the finite elements; half a unit around them where they are equal, and 0 to 1 if there are none.
 
         Returns
         -------
@@ -80,17 +80,15 @@ class GradientStatistics:
         owner = "GradientStatistics.histogram"
         bins = _check.integer(owner, "bins", bins, 1)
         finite = self.values[np.isfinite(self.values)]
-        if range is None:
-            low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-            if low == high:
-                low, high = low - 0.5, high + 0.5
-        else:
+        ends = None
+        if range is not None:
             if not isinstance(range, (tuple, list)) or len(range) != 2:
                 raise ArgumentError(f"{owner}: range must be two numbers; got {range!r}")
             low, high = (_check.real(owner, "range", each) for each in range)
             if low >= high:
                 raise ArgumentError(f"{owner}: range must rise; got {range!r}")
-        counts, edges = np.histogram(finite, bins, (low, high))
+            ends = (low, high)
+        counts, edges = np.histogram(finite, bins, ends)
         return counts.astype(np.int64), edges.astype(np.float64)
 
 

@@ -270,7 +270,7 @@ def _squares(deviations: FloatArray, weights: FloatArray) -> FloatArray:
     import threadpoolctl
 
     squares = np.zeros(len(weights))
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the bits of its sums depend on its threads
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # its bits can depend on its threads
         for start in range(0, deviations.shape[1], _BLOCK):
             batch = weights @ deviations[:, start : start + _BLOCK]
             squares += np.einsum("dp,dp->d", batch, batch)

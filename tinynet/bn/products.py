@@ -88,7 +88,7 @@ def product_singular_values(matrices: Iterable[Any]) -> FloatArray:
     import threadpoolctl
 
     product = factors[0]
-    # The bits of BLAS's sums depend on how many threads it has.
+    # BLAS's bits can depend on how many threads it has.
     with np.errstate(invalid="ignore", over="ignore"), threadpoolctl.threadpool_limits(1, user_api="blas"):
         for factor in factors[1:]:
             product = product @ factor
