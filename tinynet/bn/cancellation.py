@@ -115,7 +115,8 @@ def gradient_cancellation(
     """Compare the gradient of weights with the sums of the absolute values of its terms.
 
     The network runs forward and backward once, in the mode in which it is, and is left as it was.  The sums
-    are made in float64, by a matrix product for each image and tap.
+    are made in float64, by a matrix product for each image and tap.  What all chosen layers take and give is
+    in memory at once: of a deep network choose some.
 
     Parameters
     ----------
