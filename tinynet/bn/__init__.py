@@ -12,6 +12,7 @@ from tinynet.bn.freezing import freeze, unfreeze
 from tinynet.bn.gradients import GradientStatistics, gradient_statistics
 from tinynet.bn.landscape import relative_loss
 from tinynet.bn.noise import GradientNoise, gradient_noise
+from tinynet.bn.groups import parameter_groups
 from tinynet.bn.percentiles import PercentileHistory, PercentileTracker, column_percentiles
 from tinynet.bn.population import population_statistics
 from tinynet.bn.products import (
@@ -46,6 +47,7 @@ __all__ = [
     "gradient_statistics",
     "large_value_share",
     "largest_stable_rate",
+    "parameter_groups",
     "population_statistics",
     "product_singular_values",
     "record_divergence",

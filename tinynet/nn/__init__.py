@@ -38,7 +38,14 @@ from tinynet.nn.loss import (
     SmoothL1Loss,
 )
 from tinynet.nn.module import Module
-from tinynet.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm
+from tinynet.nn.normalization import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InputNorm2d,
+    LayerNorm,
+    LocalResponseNorm,
+)
 from tinynet.nn.padding import ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from tinynet.nn.parameter import Parameter
 from tinynet.nn.parameter_container import ParameterDict, ParameterList
@@ -79,6 +86,7 @@ __all__ = [
     "Hardtanh",
     "HuberLoss",
     "Identity",
+    "InputNorm2d",
     "KLDivLoss",
     "L1Loss",
     "LayerNorm",

@@ -22,7 +22,7 @@ import numpy as np
 
 from tinynet import _check
 from tinynet._tensor import Tensor
-from tinynet.creation import ones, zeros
+from tinynet.creation import full, ones, zeros
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.nn import functional as F
 from tinynet.nn import init
@@ -58,6 +58,7 @@ class _BatchNorm(Module):
         dtype: Any = None,
         *,
         bias: bool = True,
+        scale_init: float = 1.0,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -68,9 +69,10 @@ class _BatchNorm(Module):
         self.affine = _check.boolean(name, "affine", affine)
         self.track_running_stats = _check.boolean(name, "track_running_stats", track_running_stats)
         with_bias = _check.boolean(name, "bias", bias) and self.affine
+        self.scale_init = _check.real(name, "scale_init", scale_init, 0, above=True)
         wanted = _check.float_dtype(name, dtype)
         channels = self.num_features
-        gamma = Parameter(ones(channels, dtype=wanted)) if self.affine else None
+        gamma = Parameter(full(channels, self.scale_init, dtype=wanted)) if self.affine else None
         beta = Parameter(zeros(channels, dtype=wanted)) if with_bias else None
         self.register_parameter("weight", gamma)
         self.register_parameter("bias", beta)
@@ -88,10 +90,10 @@ class _BatchNorm(Module):
             self.num_batches_tracked.fill_(0)
 
     def reset_parameters(self) -> None:
-        """Reset the running statistics and set weight (gamma) to 1 and bias (beta) to 0."""
+        """Reset the running statistics and set weight (gamma) to `scale_init` and bias (beta) to 0."""
         self.reset_running_stats()
         if self.weight is not None:
-            init.ones_(self.weight)
+            init.constant_(self.weight, self.scale_init)
         if self.bias is not None:
             init.zeros_(self.bias)
 
@@ -128,6 +130,7 @@ class _BatchNorm(Module):
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
             f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+            + (f", scale_init={self.scale_init}" if self.scale_init != 1 else "")
             + (", frozen=True" if self.frozen else "")
         )
 
@@ -144,7 +147,7 @@ class BatchNorm1d(_BatchNorm):
     momentum : float or None, default 0.1
         Weight of the newest batch in the running statistics, in [0, 1]; None averages all batches alike.
     affine : bool, default True
-        Whether there are a weight (gamma, 1 at the start) and a bias (beta, 0 at the start).
+        Whether there are a weight (gamma, `scale_init` at the start) and a bias (beta, 0 at the start).
     track_running_stats : bool, default True
         Whether running statistics are kept.  Without them, evaluation mode normalises by the batch, too.
     device : str, optional
@@ -153,6 +156,10 @@ class BatchNorm1d(_BatchNorm):
         float32 (default) or float64.
     bias : bool, default True
         With `affine`, whether there is a beta.
+    scale_init : float, default 1.0
+        What gamma is at the start, in every channel, and after `reset_parameters`; positive.  Below 1 (0.1 is
+        where its authors begin a search) it goes together with a smaller learning rate for gamma: see
+        `tinynet.bn.parameter_groups`.  Not PyTorch's.
 
     Attributes
     ----------
@@ -173,6 +180,16 @@ class BatchNorm1d(_BatchNorm):
     References
     ----------
     S. Ioffe, C. Szegedy: Batch Normalization, 2015, Algorithms 1 and 2.
+    J. Davis, L. Frank: Revisiting Batch Normalization, 2021 (`scale_init`).
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> norm = tn.nn.BatchNorm1d(2, scale_init=0.1)
+    >>> norm
+    BatchNorm1d(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True, scale_init=0.1)
+    >>> norm.weight.detach()
+    tensor([0.1000, 0.1000])
     """
 
     _layouts = {2: "(N, {C})", 3: "(N, {C}, L)"}  # noqa: RUF012
@@ -188,7 +205,7 @@ class BatchNorm2d(_BatchNorm):
     ----------
     num_features : int
         Number of channels C, at least 1.
-    eps, momentum, affine, track_running_stats, device, dtype, bias
+    eps, momentum, affine, track_running_stats, device, dtype, bias, scale_init
         As for `BatchNorm1d`.
 
     Attributes
@@ -220,6 +237,91 @@ class BatchNorm2d(_BatchNorm):
     """
 
     _layouts = {4: "(N, {C}, H, W)"}  # noqa: RUF012
+
+
+class InputNorm2d(BatchNorm2d):
+    """Online normalisation of a network's input: a batch normalisation as its first layer, without a shift.
+
+    It stands in front of the first convolution and takes images as they are, in [0, 1]; the statistics of the
+    data set, which are subtracted and divided by elsewhere, need not be known.  In training the batch gives
+    them, in evaluation the running statistics do, which are those of the data set after some 50 batches::
+
+        y = scale_c (x - mean_c) / sqrt(var_c + eps)
+
+    The scale is trained, beta is 0 for good: it is no parameter.  0.58 is about
+    ``sqrt(1/2 - 1/(2 pi)) = 0.5838``, the standard deviation of the ReLU of a standard normal variable, and so
+    about what every later convolution gets.
+
+    Parameters
+    ----------
+    num_features : int, default 3
+        Number of channels C, at least 1.
+    eps : float, default 1e-5
+        Added to the variance inside the root; positive.
+    momentum : float or None, default 0.1
+        Weight of the newest batch in the running statistics, in [0, 1]; None averages all batches alike.
+    scale : float, default 0.58
+        What the scale is at the start, in every channel; positive.
+    device : str, optional
+        "cpu", the only one there is.
+    dtype : dtype, optional
+        float32 (default) or float64.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (C,)
+        The scale; for `tinynet.bn.parameter_groups` a normalisation's scale as the others are.
+    bias : None
+        There is none.
+    running_mean, running_var : Tensor, shape (C,)
+        Running statistics; the variance is the unbiased one.
+    num_batches_tracked : Tensor, shape (), int64
+        Number of training batches seen.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If an argument is not of its kind or range.
+    NotImplementedError
+        For another device.
+
+    Notes
+    -----
+    Not in PyTorch, where it is ``BatchNorm2d(3)`` with the weight filled and the bias frozen.
+
+    References
+    ----------
+    J. Davis, L. Frank: Revisiting Batch Normalization, 2021, and the code published with it.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> norm = tn.nn.InputNorm2d()
+    >>> norm
+    InputNorm2d(3, eps=1e-05, momentum=0.1, scale=0.58)
+    >>> y = norm(tn.rand(64, 3, 8, 8))
+    >>> abs(y.std().item() - 0.58) < 1e-3
+    True
+    """
+
+    def __init__(
+        self,
+        num_features: int = 3,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        scale: float = 0.58,
+        device: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        start = _check.real("InputNorm2d", "scale", scale, 0, above=True)
+        super().__init__(
+            num_features, eps, momentum, device=device, dtype=dtype, bias=False, scale_init=start
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, scale={self.scale_init}" + (
+            ", frozen=True" if self.frozen else ""
+        )
 
 
 class LayerNorm(Module):
