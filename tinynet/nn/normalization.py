@@ -189,7 +189,7 @@ class BatchNorm1d(_BatchNorm):
     >>> norm
     BatchNorm1d(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True, scale_init=0.1)
     >>> norm.weight.detach()
-    tensor([0.1000, 0.1000])
+    tensor([0.1, 0.1])
     """
 
     _layouts = {2: "(N, {C})", 3: "(N, {C}, L)"}  # noqa: RUF012
@@ -249,8 +249,8 @@ class InputNorm2d(BatchNorm2d):
         y = scale_c (x - mean_c) / sqrt(var_c + eps)
 
     The scale is trained, beta is 0 for good: it is no parameter.  0.58 is about
-    ``sqrt(1/2 - 1/(2 pi)) = 0.5838``, the standard deviation of the ReLU of a standard normal variable, and so
-    about what every later convolution gets.
+    ``sqrt(1/2 - 1/(2 pi)) = 0.5838``, the standard deviation of the ReLU of a standard normal variable, and
+    so about what every later convolution gets.
 
     Parameters
     ----------
