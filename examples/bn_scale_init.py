@@ -10,7 +10,7 @@ import sys
 from functools import partial
 
 from tinynet.experiments import program
-from tinynet.experiments.inception_variants import Images
+from tinynet.experiments.images import Images
 from tinynet.experiments.scale_study import SMOKE, Settings, Study
 
 DATASETS = ("cifar-10", "fashion-mnist")

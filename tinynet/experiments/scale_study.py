@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,8 @@ import numpy.typing as npt
 
 from tinynet import bn
 from tinynet._tensor import Tensor
-from tinynet.data import Augment, DataLoader, Normalize, TensorDataset
 from tinynet.errors import ArgumentError
-from tinynet.experiments.image_study import AUGMENTED
-from tinynet.experiments.inception_variants import Images
+from tinynet.experiments.images import Images
 from tinynet.experiments.measure import evaluate
 from tinynet.experiments.runs import Runs, Setting
 from tinynet.experiments.training import train
@@ -229,25 +227,12 @@ class Study:
         channels = self.images.training.x.shape[1]
         return network(variant, self.settings.depth, self.images.classes, channels, seed)
 
-    def normalize(self, variant: Variant) -> Normalize:
-        """What makes a variant's input of images as they are."""
-        return Normalize() if variant.online else self.images.normalize
-
-    def loader(self, variant: Variant, seed: int) -> DataLoader:
-        """Return a variant's training batches: those of one seed are the same images in the same order."""
-        flip = 0.5 if self.images.name in AUGMENTED else 0.0  # digits must not be mirrored
-        pixels = (0.0, 1.0) if variant.online else (self.images.mean, self.images.std)
-        return DataLoader(
-            TensorDataset(self.images.training.x, self.images.training.y),
-            self.settings.batch_size,
-            shuffle=True,
-            drop_last=True,
-            seed=seed,
-            transform=Augment(0, flip, *pixels),
-        )
+    def seen(self, variant: Variant) -> Images:
+        """The data as a variant's network gets it: normalised, or the pixels as they are, in [0, 1]."""
+        return replace(self.images, mean=0.0, std=1.0) if variant.online else self.images
 
     def _train(self, name: str, variant: Variant, steps: int, seed: int) -> dict[str, Any]:
-        settings, test = self.settings, self.images.test
+        settings, images = self.settings, self.seen(variant)
         model = self.model(variant, seed)
         groups = bn.parameter_groups(
             model, variant.divisor, lr=settings.lr, weight_decay=settings.weight_decay
@@ -263,8 +248,11 @@ class Study:
             return value
 
         begin = time.perf_counter()
-        train(model, optimizer, loss, self.loader(variant, seed), steps, label=f"{self.images.name} {name}")
-        accuracy = evaluate(model, test.x, test.y, chunk=CHUNK, prepare=self.normalize(variant))
+        loader = images.loader(
+            settings.batch_size, seed
+        )  # the same images in the same order for all variants
+        train(model, optimizer, loss, loader, steps, label=f"{images.name} {name}")
+        accuracy = evaluate(model, images.test.x, images.test.y, chunk=CHUNK, prepare=images.normalize)
         return {
             "accuracy": accuracy,
             "losses": np.array(losses),
