@@ -18,13 +18,14 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tinynet import bn
-from tinynet._tensor import Tensor
+from tinynet._tensor import Tensor, tensor
 from tinynet.errors import ArgumentError
 from tinynet.experiments.images import Images
 from tinynet.experiments.measure import evaluate
@@ -40,6 +41,8 @@ from tinynet.random import manual_seed
 
 FloatArray = npt.NDArray[np.float64]
 
+LARGE = 3.0  # standard deviations beyond which a normalised value is overly large
+BATCHES = 4  # in which such values are counted: 8 million values behind the first normalisation
 CHUNK = 100  # images per forward pass of a test: what they leave in the caches is read again there
 
 
@@ -136,6 +139,38 @@ class Result:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Drift:
+    """Where the scales and shifts of a network are, and what they multiply.
+
+    Attributes
+    ----------
+    layers : dict of str to ScaleDrift
+        Per batch normalisation, the distance of its scales from where they began, and of its shifts from 0.
+    channels : dict of str to int
+        Their numbers of channels.
+    large : dict of str to float
+        The share of values beyond 3 standard deviations behind the normalisation, before scale and shift.
+    """
+
+    layers: dict[str, bn.ScaleDrift]
+    channels: dict[str, int]
+    large: dict[str, float]
+
+    @property
+    def scale(self) -> float:
+        """The mean distance of the scales of all channels."""
+        return self._mean([layer.gamma_mean for layer in self.layers.values()])
+
+    @property
+    def shift(self) -> float:
+        """The mean distance of the shifts of all channels."""
+        return self._mean([layer.beta_mean or 0.0 for layer in self.layers.values()])
+
+    def _mean(self, of_layers: list[float]) -> float:
+        return float(np.average(of_layers, weights=list(self.channels.values())))
+
+
 class Scaled(Module):
     """Its input times a constant."""
 
@@ -226,6 +261,23 @@ class Study:
         """Build the network of a variant as it is before training."""
         channels = self.images.training.x.shape[1]
         return network(variant, self.settings.depth, self.images.classes, channels, seed)
+
+    def drift(self, variant: Variant, steps: int | None, seed: int) -> Drift:
+        """Measure the scales of a trained network, or, without `steps`, of one that is not trained.
+
+        The share of large values is that of the first batches of its training, normalised each for itself.
+        """
+        model = self.model(variant, seed)
+        if steps is not None:
+            state = self.run(variant, steps, seed).state
+            model.load_state_dict({name: tensor(value) for name, value in state.items()})
+        norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+        loader = self.seen(variant).loader(self.settings.batch_size, seed)
+        return Drift(
+            bn.scale_drift(model, variant.scale),
+            {name: norm.num_features for name, norm in norms.items()},
+            bn.large_value_share(model.train(), islice(loader, BATCHES), LARGE),
+        )
 
     def seen(self, variant: Variant) -> Images:
         """The data as a variant's network gets it: normalised, or the pixels as they are, in [0, 1]."""
