@@ -484,6 +484,8 @@ class Net(nn.Module):
 def normalisations() -> None:
     images: tn.Tensor = tn.randn(2, 4, 3, 3)
     images = nn.BatchNorm2d(4, eps=1e-3, momentum=None)(images)
+    images = nn.BatchNorm2d(4, scale_init=0.1)(images)
+    images = nn.InputNorm2d(4, eps=1e-3, momentum=None, scale=0.5, dtype=tn.float32)(images)
     images = nn.GroupNorm(2, 4, eps=1e-3, affine=False)(images)
     images = nn.LocalResponseNorm(3, alpha=1e-3, beta=0.5, k=2.0)(images)
     images = nn.Dropout2d(0.1)(images)
@@ -519,6 +521,8 @@ def modules_and_training(folder: Path) -> None:
     loaded = tn.load(folder / "checkpoint.safetensors", map_location="cpu", weights_only=True)
     assert set(loaded["net"]) == set(state)
     statistics: dict[str, tuple[NDArray[Any], NDArray[Any]]] = bn.population_statistics(net, [tn.randn(5, 4)])
+    groups: list[dict[str, Any]] = bn.parameter_groups(net, 10.0, lr=0.1, weight_decay=1e-4)
+    optim.SGD(groups, momentum=0.9).step()
     bn.freeze(net, affine=True)
     bn.unfreeze(net, affine=True)
     tracker = bn.PercentileTracker(net, q=(5, 95))

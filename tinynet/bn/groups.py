@@ -67,7 +67,7 @@ def parameter_groups(
     -----
     Normalisations are the layers `BatchNorm1d`, `BatchNorm2d`, `InputNorm2d`, `LayerNorm` and `GroupNorm`,
     and classes made of them.  The code published with the paper goes by names: there, every one-dimensional
-    parameter with "weight" in its name is a scale, that of a PReLU too, which here is not.
+    parameter with "weight" in its name is a scale, of whatever layer.
 
     References
     ----------
