@@ -10,9 +10,9 @@ from tinynet.bn.drift import ScaleDrift, scale_drift
 from tinynet.bn.folding import fold
 from tinynet.bn.freezing import freeze, unfreeze
 from tinynet.bn.gradients import GradientStatistics, gradient_statistics
+from tinynet.bn.groups import parameter_groups
 from tinynet.bn.landscape import relative_loss
 from tinynet.bn.noise import GradientNoise, gradient_noise
-from tinynet.bn.groups import parameter_groups
 from tinynet.bn.percentiles import PercentileHistory, PercentileTracker, column_percentiles
 from tinynet.bn.population import population_statistics
 from tinynet.bn.products import (
