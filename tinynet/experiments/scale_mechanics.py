@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 
 EPS = 1e-12  # of all normalisations: the statements are about eps -> 0
-CLASSES, CHANNELS, SIZE, BATCH = 10, 3, 8, 32  # of the drawn images
+CLASSES, CHANNELS, SIZE, BATCH = 10, 3, 8, 16  # of the drawn images
 DEPTH = 8
 
 
