@@ -64,7 +64,7 @@ def gradient_histograms(
     finite = {name: np.asarray(g, np.float64)[np.isfinite(g)] for name, g in gradients.items()}
     limit = max((float(np.abs(values).max()) for values in finite.values() if values.size), default=0.0)
     edges = np.linspace(-1, 1, bins + 1) * (limit or 1.0)
-    most = 1
+    most = 0
     for number, (name, values) in enumerate(finite.items()):
         counts, _ = np.histogram(values, edges)
         most = max(most, int(counts.max()))
@@ -73,8 +73,9 @@ def gradient_histograms(
             axes.stairs(counts, edges, fill=True, color=colour, alpha=0.35)
             _normal_curve(axes, values, edges)
         axes.stairs(counts, edges, color=colour, linewidth=1.3, label=name)
-    axes.set_yscale("log", nonpositive="clip")
-    axes.set_ylim(0.5, 2.5 * most)
+    if most:  # else there is nothing that has a logarithm
+        axes.set_yscale("log", nonpositive="clip")
+        axes.set_ylim(0.5, 2.5 * most)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel("gradient of a weight")
     axes.set_ylabel("weights")
@@ -139,7 +140,7 @@ def relative_loss_curves(
                 axes.plot(sizes[end - 1], losses[end - 1], "x", color=colour, markersize=6, clip_on=False)
             shown += [limit] if leaves else []
             shown += [value for value in losses[:end].tolist() if value > 0]
-    axes.axhline(1, color=figures.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
+    axes.plot(sizes, np.ones(len(sizes)), color=figures.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
     axes.set_xscale("log")
     axes.set_yscale("log")
     top = max(shown)
