@@ -80,9 +80,9 @@ class TestTables:
         assert rows["deviation of the gradient, layer 8"] == ["10", "0.01"]
         assert rows["kurtosis of the gradient, layer 8"] == ["9", "3"]
         assert rows["images taken for one class, %"] == ["100.0", "50.0"]
-        assert rows["relative loss after a step of 0.001"] == ["1", "1"]
+        assert rows["relative loss after a step of 0.001"] == ["0.999", "0.999"]
         assert rows["relative loss after a step of 0.01"][without] == "1.01e+04"
-        assert rows["relative loss after a step of 0.1"][with_bn] == "1.1"
+        assert rows["relative loss after a step of 0.1"][with_bn] == f"{1 / 1.1:.3g}"
         assert rows["deviation of the channels, layer 3"] == [f"{0.2 * 1.2**3:.3g}", "1.17"]
         assert rows["deviation of the channels, layer 13"] == [f"{0.2 * 1.2**13:.3g}", "2"]
 

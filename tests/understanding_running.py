@@ -1,4 +1,4 @@
-"""Runs of the study of Bjorck et al. that were never made: small arrays in place of measurements."""
+"""What the tests of the study of Bjorck et al. share: runs that were never made, and settings of a moment."""
 
 from __future__ import annotations
 
@@ -35,6 +35,28 @@ TINY = dataclasses.replace(
     noise_sizes=(8, 16, 32),
 )
 
+QUICK = dataclasses.replace(
+    SMOKE,
+    depth=8,
+    batch_size=8,
+    kernels=(2, 4, 6),
+    histogram=5,
+    maps=(2, 4, 6),
+    step_sizes=(1e-3, 1e-2, 1e-1),
+    rate_batch=4,
+    rate_steps=2,
+    rate_range=(0.1, 10.0),
+    training_width=4,
+    training_images=24,
+    test_images=10,
+    epochs=2,
+    noise_images=40,
+    noise_sizes=(4, 8),
+    noise_draws=10,
+    product_size=10,
+)
+"""For real runs, on the digits."""
+
 
 def initial(settings: Settings, where: str, seed: int, **changes: Any) -> Initial:
     """What a network might be at its start; every number says where it comes from."""
@@ -42,7 +64,7 @@ def initial(settings: Settings, where: str, seed: int, **changes: Any) -> Initia
     layers = np.array(list(block_outputs(settings.depth)))
     with_bn = where == "all"
     steps = np.array(settings.step_sizes)
-    relative = np.stack([1 + steps * (1 + look) for look in range(len(settings.looks))])
+    falls = np.stack([1 / (1 + steps * (1 + look)) for look in range(len(settings.looks))])
     found = Initial(
         loss=4.0 + seed if with_bn else 100.0 + seed,
         ratio=np.array([40.0, 30.0, 20.0]) + seed if with_bn else np.array([2.0, 2.5, 3.0]) + seed,
@@ -55,7 +77,7 @@ def initial(settings: Settings, where: str, seed: int, **changes: Any) -> Initia
         layers=layers,
         means=0.5 * np.ones(len(layers)) if with_bn else 0.1 * 1.1**layers,
         deviations=np.linspace(1, 2, len(layers)) if with_bn else 0.2 * 1.2 ** layers.astype(float),
-        relative=relative if with_bn else np.where(relative > 1.005, 1e4 * relative, relative),
+        relative=falls if with_bn else np.where(steps > 5e-3, 1e4 / falls, falls),
         seconds=1.0,
     )
     return dataclasses.replace(found, **changes)
