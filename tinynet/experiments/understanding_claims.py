@@ -138,7 +138,7 @@ def _at_start(settings: Settings, outcome: Outcome) -> Iterator[Claim]:
         2.0,
     )
     after = f"loss after a step of {STEP:g} along the gradient by that before"
-    highest = max(run.relative_at(STEP, settings) for run in with_bn)
+    highest = float(np.max([run.relative_at(STEP, settings) for run in with_bn]))  # nan if one is
     yield Claim(f"{after}, with BN, largest of the seeds", highest, "< 1", highest < 1)
     burst = [not run.relative_at(STEP, settings) <= 1e3 for run in without]
     yield Claim.at_least(
@@ -198,7 +198,7 @@ def _training(outcome: Outcome) -> Iterator[Claim]:
     yield Claim.at_least("test accuracy with BN, rate 0.1 - rate 0.0001, in points", fast - slow, 5.0)
     yield Claim.at_most(
         "difference at rate 0.0001 between with and without BN, as a share of that",
-        quotient(abs(slow - none), fast - slow if fast != slow else None),
+        quotient(abs(slow - none), fast - slow if fast > slow else None),
         0.5,
     )
     captured = quotient(outcome.final("last", 0.03) - none, fast - none if fast != none else None)
