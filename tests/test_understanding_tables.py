@@ -75,7 +75,7 @@ class TestTables:
         assert tables(TINY, outcome())[0].head == ["", "without BN", "with BN"]
         assert rows["loss"] == ["100 (100 to 101)", "4.5 (4 to 5)"]
         assert rows["cancellation, all terms, layer 3"] == ["2.5 (2 to 3)", "40.5 (40 to 41)"]
-        assert rows["cancellation, all terms, layer 11"] == ["3.5 (3 to 4)", "20.5 (20 to 21)"]
+        assert rows["cancellation, all terms, layer 11"] == ["3.5 (3 to 4)", "12.5 (12 to 13)"]
         assert rows["cancellation, per image, layer 7"] == ["1.1", "8"]
         assert rows["deviation of the gradient, layer 8"] == ["10", "0.01"]
         assert rows["kurtosis of the gradient, layer 8"] == ["9", "3"]

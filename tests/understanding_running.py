@@ -67,7 +67,7 @@ def initial(settings: Settings, where: str, seed: int, **changes: Any) -> Initia
     falls = np.stack([1 / (1 + steps * (1 + look)) for look in range(len(settings.looks))])
     found = Initial(
         loss=4.0 + seed if with_bn else 100.0 + seed,
-        ratio=np.array([40.0, 30.0, 20.0]) + seed if with_bn else np.array([2.0, 2.5, 3.0]) + seed,
+        ratio=np.array([40.0, 30.0, 12.0]) + seed if with_bn else np.array([2.0, 2.5, 3.0]) + seed,
         image_ratio=np.array([9.0, 8.0, 7.0]) if with_bn else np.array([1.0, 1.1, 1.2]),
         gradient=(rng.standard_normal(400) * (0.01 if with_bn else 10.0)).astype(np.float32),
         spread=0.01 if with_bn else 10.0,
@@ -118,7 +118,8 @@ def training(*test_accuracy: float, diverged: int | None = None) -> Training:
 
 def noise(settings: Settings, factor: float = 1.01) -> Noise:
     sizes = np.array(settings.noise_sizes)
-    theory = {"with": 5.0 / sizes, "without": 5.0 / sizes * (256 - sizes) / 255}
+    images = settings.noise_images
+    theory = {"with": 5.0 / sizes, "without": 5.0 / sizes * (images - sizes) / (images - 1)}
     return Noise(sizes, {way: factor * values for way, values in theory.items()}, theory, 4.0)
 
 
