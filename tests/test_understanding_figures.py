@@ -120,10 +120,7 @@ class TestStart:
         assert titles(figure) == ["(a) without BN, trained on at 0.0001", "(b) with BN, trained on at 0.1"]
         for axes in figure.axes:
             assert len(axes.lines) == 2 * 2 + 1  # looks x seeds, and no change
-            assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-                "mini-batch 1",
-                "mini-batch 2",
-            ]
+        assert legend(figure) == ["mini-batch 1", "mini-batch 2"]
         assert line_of(figure.axes[1], "mini-batch 2").get_ydata() == pytest.approx(
             [1 / 1.002, 1 / 1.02, 1 / 1.2, 1 / 3]
         )

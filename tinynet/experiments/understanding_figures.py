@@ -140,8 +140,8 @@ def draw_relative_loss(figure: Figure, *, settings: Settings, outcome: Outcome) 
         )
         rate = settings.between[where == "all"]
         axes.set_title(f"({letter}) {NAMES[where]}, trained on at {rate:g}")
-        axes.legend(loc="upper left")
     figure.axes[0].set_ylabel("loss after by before")
+    _legend_below(figure, figure.axes[0], 6)
     bold = " (the first bold)" if len(outcome.seeds) > 1 else ""
     figures.heading(
         figure,
@@ -283,7 +283,7 @@ def draw_rates(figure: Figure, *, settings: Settings, outcome: Outcome) -> None:
         axes.set_xticks(settings.depths, [str(depth) for depth in settings.depths])
         axes.minorticks_off()
         axes.set_xlabel("layers")
-    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     right.yaxis.set_major_formatter("{x:g}")
     _legend_below(figure, left, 3)
     figures.heading(
@@ -349,7 +349,7 @@ FIGURES: Mapping[str, tuple[Draw, float]] = MappingProxyType(
         "training": (draw_training, 4.2),
         "noise": (draw_noise, 3.6),
         "gradients": (draw_gradients, 3.8),
-        "relative-loss": (draw_relative_loss, 3.6),
+        "relative-loss": (draw_relative_loss, 3.9),
         "divergence": (draw_divergence, 5.6),
         "depth": (draw_depth, 4.0),
         "classes": (draw_classes, 4.0),
