@@ -225,8 +225,8 @@ def print_results(images: Images, settings: Settings, outcome: Outcome) -> None:
     print(f"\nAfter {settings.long:,} steps, means over channels or layers, and seeds:\n")
     rows = [drift_row("standard, not trained", 1.0, outcome.fresh)]
     rows += [drift_row(each.title, each.scale, outcome.drifts[each.name]) for each in VARIANTS]
-    head = ("variant", "|gamma - k|", "of k, %", "|beta|", "share of |xh| > 3, %", "largest of a layer, %")
-    print(table(head, rows, right=range(1, 6)))
+    head = ("variant", "|gamma - k|", "of k, %", "|beta|", "of k, %", "|xh| > 3, %", "largest of a layer, %")
+    print(table(head, rows, right=range(1, 7)))
     print(f"\nClaims on {images.name}:\n")
     print(claims_table(claims(images.name, settings, outcome.mechanics, outcome.compared, outcome.drifts)))
 
@@ -250,6 +250,7 @@ def drift_row(title: str, scale: float, drifts: list[Drift]) -> list[str]:
         f"{moved:.3f}",
         f"{100 * moved / scale:.1f}",
         f"{shift:.3f}",
+        f"{100 * shift / scale:.1f}",
         f"{shares.mean():.2f}",
         f"{shares.max():.2f}",
     ]
