@@ -190,6 +190,7 @@ class TestCurves:
         assert ["test accuracy", "all, rate 0.1", 0, 2, 0.5] in rows
         assert ["training accuracy", "last, rate 0.03", 0, 1, 0.4] in rows
         assert ["largest rate", "all", 1, 14, 4.0] in rows
+        assert ["loss at the largest rate", "all", 1, 14, 2.0] in rows
         run = found.initial["kaiming", "none", 1]
         assert ["cancellation, all terms", "none, kaiming", 1, 7, run.ratio[1]] in rows
         assert ["channels' deviations", "none, kaiming", 1, 13, run.deviations[-1]] in rows
