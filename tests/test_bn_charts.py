@@ -261,7 +261,7 @@ class TestSingularValueHistogram:
 
 
 class TestNoiseCurve:
-    def test_dots_and_line(self):
+    def test_dots_and_lines(self):
         measured = np.array([[4.0, 2.0, NAN], [6.0, 3.0, 1.0]])
         theory = np.array([[4.0, 2.0, 0.0], [5.0, 3.0, 0.0]])
         axes = drawn(
@@ -269,10 +269,10 @@ class TestNoiseCurve:
                 axes, [8, 16, 32], measured, theory, label="a", look=(figures.RED, "solid")
             )
         )
-        first, second, line = axes.lines
+        first, second, *theories = axes.lines
         assert first.get_ydata()[:2].tolist() == [4, 2]
         assert second.get_ydata().tolist() == [6, 3, 1]
-        assert line.get_ydata().tolist() == [4.5, 2.5, 0]
+        assert [line.get_ydata().tolist() for line in theories] == theory.tolist()
         assert {each.get_color() for each in axes.lines} == {figures.RED}
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
         assert [label.get_text() for label in axes.get_xticklabels()] == ["8", "16", "32"]

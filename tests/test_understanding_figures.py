@@ -222,7 +222,7 @@ class TestNoiseAndProducts:
         (axes,) = figure.axes
         texts = [text.get_text() for text in axes.get_legend().get_texts()]
         assert texts == ["drawn with replacement", "drawn without replacement", "theory"]
-        assert len(axes.lines) == 2 * (2 + 1) + 1  # seeds and theory, two ways; the legend's
+        assert len(axes.lines) == 2 * (2 + 2) + 1  # seeds and theory, two ways; the legend's
         assert "slope with replacement -1.000, -1.000" in heading(figure)
 
     def test_products(self):

@@ -396,9 +396,9 @@ def noise_curve(
         Mean squared distances from the full gradient, from `tinynet.bn.gradient_noise`, of R repetitions:
         dots.
     theory : numpy.ndarray of shape (B,) or (R, B)
-        The same by theory: a line, the mean of the repetitions.  Values that are not positive are left out.
+        The same by theory: a line for each repetition.  Values that are not positive are left out.
     label : str
-        Of the dots; the line has none.
+        Of the dots; the lines have none.
     look : (colour, dashes)
         Of both.
 
@@ -414,7 +414,7 @@ def noise_curve(
         axes.plot(
             numbers, values, "o", color=colour, markersize=5, alpha=0.7, label=label if row == 0 else None
         )
-    axes.plot(numbers, lines.mean(axis=0), color=colour, linestyle=dashes, linewidth=1.2)
+    axes.plot(numbers, lines.T, color=colour, linestyle=dashes, linewidth=1)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(numbers, [f"{size:g}" for size in numbers])
