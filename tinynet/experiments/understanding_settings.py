@@ -165,7 +165,8 @@ def network(
     depth, batch_norm, classes, channels, width
         As of `tinynet.models.resnet`.
     seed : int
-        Of the weights, which are the same ones wherever there is batch normalisation.
+        Of the weights: the same ones without batch normalisation and with it before the classifier, others
+        with it everywhere.
     weights : {'xavier', 'kaiming'}
         Uniform with variance 2 / (fan_in + fan_out), or normal with 2 / fan_in.
 
