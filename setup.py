@@ -66,10 +66,10 @@ MODULE_FLAGS = OPTIMISE if DEBUG else ["-O2", *COMPACT]
 # a step of a network two units wide takes 47 us where it took 41: `python -m benchmarks mnist_parts`.)
 SMALL_FLAGS = OPTIMISE if DEBUG else ["-Os", *COMPACT]
 SMALL = {
-    "_forms", "_function", "_history", "_inplace", "_tensor", "ops.blas", "ops.correlation_double",
-    "ops.gradients", "ops.group_norm", "ops.indexing", "ops.layer_norm", "ops.local_response_norm",
-    "ops.loss", "ops.matmul", "ops.padding", "ops.pooling_windows", "ops.selection", "ops.softmax_output",
-    "ops.unfold",
+    "_forms", "_function", "_grad_mode", "_history", "_inplace", "_tensor", "ops.augment", "ops.blas",
+    "ops.correlation_double", "ops.dropout", "ops.gradients", "ops.group_norm", "ops.indexing",
+    "ops.layer_norm", "ops.local_response_norm", "ops.loss", "ops.matmul", "ops.padding",
+    "ops.pooling_windows", "ops.selection", "ops.softmax_output", "ops.unfold",
 }  # fmt: skip
 LINK_FLAGS = SANITIZERS if DEBUG else ["-Wl,-s", "-Wl,-z,noseparate-code"] if sys.platform == "linux" else []
 
