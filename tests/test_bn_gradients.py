@@ -76,6 +76,24 @@ def test_equal_elements_have_no_shape():
     assert (counts.tolist(), edges.tolist()) == ([0, 3], [1.5, 2, 2.5])
 
 
+@pytest.mark.parametrize("value", [0.1, 1e-300, 1e17])
+def test_equal_elements_whose_sum_is_rounded(value):
+    found = of([value] * 3)
+    assert (found.mean, found.std) == (value, 0)
+    assert math.isnan(found.skewness)
+    assert math.isnan(found.kurtosis)
+    counts, edges = found.histogram()
+    assert counts.sum() == 3
+    assert edges[0] < value < edges[-1]
+
+
+@pytest.mark.parametrize("values", [[1.0, 1 + 2e-15], [0.0, 5e-324], [-1e17, -1e17 + 16]])
+def test_histogram_of_elements_that_are_too_close_for_the_bins(values):
+    counts, edges = of(values).histogram(bins=100)
+    assert counts.sum() == 2
+    assert (np.diff(edges) > 0).all()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_diverged_gradients_pass_through(value):
     with warnings.catch_warnings():
@@ -156,6 +174,7 @@ def test_errors():
         (0, None, ArgumentError, r"bins must be a positive int; got 0"),
         (2.0, None, DTypeError, r"bins must be a positive int; got 2.0"),
         (2, (1, 1), ArgumentError, r"range must rise; got \(1, 1\)"),
+        (9, (1, 1 + 1e-15), ArgumentError, r"range must be wide enough for 9 bins; got \(1, 1\.0000"),
         (2, 3, ArgumentError, r"range must be two numbers; got 3"),
         (2, (0, np.inf), ArgumentError, r"range must be a finite number; got inf"),
         (2, ("a", 1), DTypeError, r"range must be a finite number; got 'a'"),

@@ -64,7 +64,8 @@ class GradientStatistics:
             Number of bins, at least 1.
         range : tuple of two float, optional
             The ends, rising; elements outside are not counted.  By default the smallest and the largest of
-            the finite elements; half a unit around them where they are equal, and 0 to 1 if there are none.
+            the finite elements; half a unit around them (more, if it must be) where they are equal or too
+            close together for so many bins, and 0 to 1 if there are none.
 
         Returns
         -------
@@ -75,21 +76,31 @@ class GradientStatistics:
         Raises
         ------
         ArgumentError, DTypeError
-            If an argument is out of its range or of another kind.
+            If an argument is out of its range or of another kind, or `range` is too narrow for so many bins.
         """
         owner = "GradientStatistics.histogram"
         bins = _check.integer(owner, "bins", bins, 1)
         finite = self.values[np.isfinite(self.values)]
-        ends = None
-        if range is not None:
+        if range is None:
+            low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+            if not _divisible(low, high, bins):
+                around = max(0.5, bins * np.spacing(max(-low, high)))
+                low, high = low - around, high + around
+        else:
             if not isinstance(range, (tuple, list)) or len(range) != 2:
                 raise ArgumentError(f"{owner}: range must be two numbers; got {range!r}")
             low, high = (_check.real(owner, "range", each) for each in range)
             if low >= high:
                 raise ArgumentError(f"{owner}: range must rise; got {range!r}")
-            ends = (low, high)
-        counts, edges = np.histogram(finite, bins, ends)
+            if not _divisible(low, high, bins):
+                raise ArgumentError(f"{owner}: range must be wide enough for {bins} bins; got {range!r}")
+        counts, edges = np.histogram(finite, bins, (low, high))
         return counts.astype(np.int64), edges.astype(np.float64)
+
+
+def _divisible(low: float, high: float, bins: int) -> bool:
+    """Whether float64 has so many edges between two ends."""
+    return bool((np.diff(np.linspace(low, high, bins + 1)) > 0).all())
 
 
 def gradient_statistics(model: Module, layers: Layers | None = None) -> dict[str, GradientStatistics]:
@@ -151,7 +162,9 @@ def _statistics(gradient: npt.NDArray[Any]) -> GradientStatistics:
     if not values.size:
         return GradientStatistics(0, *6 * (float("nan"),), values)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # a network that diverged
-        mean = values.mean()
+        smallest, largest = values.min(), values.max()
+        # Of equal elements the mean is the element, which a rounded sum may miss.
+        mean = values.mean() if smallest < largest else smallest
         # Deviations between -1 and 1: the powers of large ones would leave the range of float64.
         scale = np.abs(values - mean).max()
         scaled = (values - mean) / scale
@@ -163,7 +176,7 @@ def _statistics(gradient: npt.NDArray[Any]) -> GradientStatistics:
         std=float(scale * std) if scale else 0.0,
         skewness=float(skewness),
         kurtosis=float(kurtosis),
-        smallest=float(values.min()),
-        largest=float(values.max()),
+        smallest=float(smallest),
+        largest=float(largest),
         values=values,
     )
