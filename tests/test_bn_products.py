@@ -76,6 +76,15 @@ def test_digits_next_to_zero():
     np.testing.assert_allclose(share, 2 / np.pi * s, rtol=1e-7, atol=1e-15)
 
 
+@pytest.mark.parametrize("m", [1, 2, 5])
+def test_the_smallest_numbers_that_there_are(m):
+    """Next to 0 the density of x is sin(pi / (m+1)) / pi x^(-m / (m+1)), and that of s next to nothing."""
+    x = np.array([1e-300, 1e-200, 1e-130])
+    found = bn.squared_singular_value_density(x, m)
+    np.testing.assert_allclose(found, np.sin(np.pi / (m + 1)) / np.pi * x ** (-m / (m + 1)), rtol=1e-6)
+    np.testing.assert_allclose(bn.singular_value_cdf([5e-324, 1e-200, 1e-120], m), 0, atol=1e-15)
+
+
 def test_density_of_two_is_the_known_one():
     """Of X_1 X_2, Penson and Zyczkowski (2011) give the density of x without a parameter."""
     x = np.array([1e-6, 0.01, 0.5, 3.0, 6.7])

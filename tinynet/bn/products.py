@@ -35,7 +35,7 @@ from tinynet.errors import ArgumentError, DTypeError, ShapeError
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 
-_HALVINGS = 120  # of an interval below 1: the angle is found to the last bit, small as it may be
+_SMALLEST = 1e-300  # angle that is looked for: the smallest x, of one matrix, needs 1e-162
 
 
 def product_singular_values(matrices: Iterable[Any]) -> FloatArray:
@@ -207,7 +207,7 @@ def singular_value_cdf(s: npt.ArrayLike, m: int) -> FloatArray:
     m = _check.integer(owner, "m", m, 1)
     values = _numbers(owner, "s", s)
     inside = (values > 0) & (values < math.sqrt(_end(m)))
-    phi, _ = _angle(values[inside] ** 2, m)
+    phi, _ = _angle(np.maximum(values[inside] ** 2, np.finfo(np.float64).smallest_subnormal), m)
     share = np.where(np.isnan(values), np.nan, (values > 0).astype(np.float64))
     above = (m + 1) * phi - m / 2 * np.sin(2 * phi) - m * np.sin(phi) ** 2 / np.tan(m * phi)
     share[inside] = np.clip(1 - above / np.pi, 0, 1)
@@ -234,15 +234,14 @@ def _angle(x: FloatArray, m: int) -> tuple[FloatArray, FloatArray]:
     wanted = np.log(x)
     middle = np.array([whole / 2])
     upper = wanted > log_x(middle, middle)  # x falls in phi: phi lies in the first half, and u is phi
-    low, high = np.zeros_like(x), np.full_like(x, whole / 2)
-    with np.errstate(divide="ignore"):  # where u runs into 0
-        for _ in range(_HALVINGS):
-            u = (low + high) / 2
-            phi = np.where(upper, u, whole - u)
-            outside = (log_x(phi, u) > wanted) == upper  # u is to grow
-            low, high = np.where(outside, u, low), np.where(outside, high, u)
-    u = (low + high) / 2
-    return np.where(upper, u, whole - u), u
+    low, high = np.full_like(x, _SMALLEST), np.full_like(x, whole / 2)
+    while True:
+        u = (low + high) / 2
+        phi = np.where(upper, u, whole - u)
+        if ((u == low) | (u == high)).all():  # no number lies between them
+            return phi, u
+        outside = (log_x(phi, u) > wanted) == upper  # u is to grow
+        low, high = np.where(outside, u, low), np.where(outside, high, u)
 
 
 def _matrix(owner: str, value: Any) -> FloatArray:
