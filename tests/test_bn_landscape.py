@@ -164,5 +164,5 @@ def test_errors():
         call(loss=lambda a, b: 1.0)
     with pytest.raises(ArgumentError, match=r"model must have parameters to train; got none"):
         call(model=nn.ReLU())
-    with pytest.raises(ArgumentError, match=r"loss must depend on parameters that are trained"):
+    with pytest.raises(ArgumentError, match=r"loss must depend on parameters to train; got one"):
         call(loss=lambda a, b: a.detach().sum())

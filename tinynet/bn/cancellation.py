@@ -29,7 +29,7 @@ from tinynet.bn.recording import (
     as_tensor,
     check_loss,
     chosen_layers,
-    one_loss,
+    loss_to_train,
     record_layers,
     untouched,
     watched,
@@ -192,10 +192,7 @@ def _recorded(
         watched(_NAME, chosen, outputs=count),
         record_layers(model, list(chosen), inputs=True, gradients=True) as records,
     ):
-        value = one_loss(_NAME, loss(model(x), y))
-        if not value.requires_grad:
-            raise ArgumentError(f"{_NAME}: loss must depend on parameters to train; got one that does not")
-        value.backward()
+        loss_to_train(_NAME, loss(model(x), y)).backward()
     for name, number in calls.items():
         if number != 1:
             raise ArgumentError(f"{_NAME}: layer {name!r} must be called once in a forward; got {number}")

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinynet._tensor import Tensor, enable_grad, no_grad, tensor
-from tinynet.bn.recording import Loss, as_tensor, check_loss, check_model, one_loss, untouched
+from tinynet.bn.recording import Loss, as_tensor, check_loss, check_model, loss_to_train, one_loss, untouched
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.nn.module import Module
 from tinynet.random import default_generator
@@ -101,11 +101,7 @@ class DescentLine:
         self._forward = forward
         self._state = default_generator.get_state()
         with enable_grad():
-            value = self._forward()
-        if not value.requires_grad:
-            raise ArgumentError(
-                f"{owner}: loss must depend on parameters that are trained; got one that does not"
-            )
+            value = loss_to_train(owner, self._forward())
         value.backward()
         self.start = float(value.item())
         self._points = [

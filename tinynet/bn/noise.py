@@ -25,7 +25,7 @@ import numpy.typing as npt
 from tinynet import _check
 from tinynet._history import grad
 from tinynet._tensor import Tensor, enable_grad
-from tinynet.bn.recording import Loss, as_tensor, check_loss, check_model, one_loss, untouched
+from tinynet.bn.recording import Loss, as_tensor, check_loss, check_model, loss_to_train, untouched
 from tinynet.creation import randint, randperm
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.nn.dropout import _Dropout
@@ -130,7 +130,8 @@ def gradient_noise(
     ------
     ArgumentError
         If a layer normalises by the batch or drops elements out, the mean of the examples' gradients is not
-        the gradient of all together (to 1e-3), or an argument is out of its range.
+        the gradient of all together (to 1e-3), the loss does not depend on the parameters, or an argument is
+        out of its range.
     ShapeError
         If `x` and `y` do not have one length of at least 2.
     DTypeError
@@ -235,7 +236,7 @@ def _deviations(model: Module, loss: Loss, x: Tensor, y: Tensor) -> FloatArray:
     if distance > _TOLERANCE * length:
         raise ArgumentError(
             f"{_NAME}: loss must be the mean over examples that do not see each other; got a gradient of "
-            f"all that is {distance / length:.1g} of an example's away from the mean of theirs"
+            f"all that is {distance:.1g} away from the mean of theirs, which have the length {length:.1g}"
         )
     gradients -= mean
     return gradients
@@ -244,7 +245,7 @@ def _deviations(model: Module, loss: Loss, x: Tensor, y: Tensor) -> FloatArray:
 @enable_grad()
 def _gradient(model: Module, loss: Loss, x: Tensor, y: Tensor, parameters: list[Any]) -> FloatArray:
     """The gradient of all parameters in one row."""
-    found = grad(one_loss(_NAME, loss(model(x), y)), parameters, allow_unused=True)
+    found = grad(loss_to_train(_NAME, loss(model(x), y)), parameters, allow_unused=True)
     return np.concatenate(
         [
             np.zeros(parameter.numel()) if each is None else each.numpy().astype(np.float64).reshape(-1)

@@ -309,5 +309,13 @@ def one_loss(owner: str, value: Any) -> Tensor:
     return value
 
 
+def loss_to_train(owner: str, value: Any) -> Tensor:
+    """What a loss returned, which must be one number that a backward can begin at."""
+    if not one_loss(owner, value).requires_grad:
+        raise ArgumentError(f"{owner}: loss must depend on parameters to train; got one that does not")
+    assert isinstance(value, Tensor)  # checked by one_loss
+    return value
+
+
 def _copied(x: Tensor) -> Array:
     return np.array(x.detach().numpy())
