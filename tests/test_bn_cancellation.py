@@ -228,6 +228,17 @@ def test_a_gradient_of_zeros():
     assert math.isnan(found[""].ratio())
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(nn.Linear(2, 1), (0, 2)), (nn.Linear(2, 1), (3, 0, 2)), (nn.Conv2d(2, 1, 3), (0, 2, 5, 5))],
+)
+def test_no_terms(layer, shape):
+    found = bn.gradient_cancellation(layer, lambda output, y: output.sum(), tn.zeros(shape), tn.zeros(1))[""]
+    assert found.absolute.shape == (1, 2, *layer.weight.shape[2:], 1, 1)[:4]
+    assert not found.absolute.any()
+    assert math.isnan(found.ratio())
+
+
 class Twice(nn.Module):
     def __init__(self):
         super().__init__()

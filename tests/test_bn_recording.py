@@ -144,6 +144,25 @@ class TestRecord:
             model(tn.tensor(x))
         assert not any(module._hooked for module in model.modules())
 
+    def test_a_call_that_fails_has_no_output_and_no_gradient(self):
+        class Once(nn.Linear):
+            called = False
+
+            def forward(self, x):
+                assert not self.called, "once"
+                self.called = True
+                return super().forward(x)
+
+        layer = Once(2, 1)
+        with bn.record_layers(layer, inputs=True, gradients=True) as seen:
+            y = layer(tn.ones(1, 2))
+            with pytest.raises(AssertionError, match="once"):
+                layer(tn.full((1, 2), 5.0))
+            y.sum().backward()
+        np.testing.assert_array_equal(seen[""].input, [[5, 5]])
+        assert seen[""].output is None
+        assert seen[""].grad_output is None
+
     def test_keyword_input(self):
         layer = nn.Linear(2, 2)
         with bn.record_layers(layer, inputs=True) as seen:

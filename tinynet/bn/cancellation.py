@@ -218,11 +218,8 @@ def _terms(layer: Any, record: LayerRecord) -> _Terms:
     assert record.grad_output is not None
     both = [each.astype(np.float64) for each in (record.input, record.grad_output)]
     one = (1, 1)
-    if isinstance(layer, Linear):  # (N, ..., C): the positions in a row
-        rows = [each[None] if each.ndim == 1 else each for each in both]
-        images, gradient = (
-            np.moveaxis(each.reshape(len(each), -1, each.shape[-1]), -1, 1)[:, :, None] for each in rows
-        )
+    if isinstance(layer, Linear):
+        images, gradient = map(_in_a_row, both)
         return _Terms(images, gradient, one, one, one, 1)
     axes = len(layer.kernel_size)
     images, gradient = (each[None] if each.ndim == axes + 1 else each for each in both)
@@ -234,6 +231,12 @@ def _terms(layer: Any, record: LayerRecord) -> _Terms:
         kernel, stride, dilation = ((1, *each) for each in (kernel, stride, dilation))
     around = ((0, 0), (0, 0), *zip(before, after, strict=True))
     return _Terms(np.pad(images, around), gradient, kernel, stride, dilation, layer.groups)
+
+
+def _in_a_row(values: FloatArray) -> FloatArray:
+    """What a Linear takes or gives, (N, ..., C) or (C,), as images of one row: (N, C, 1, positions)."""
+    rows = values[None] if values.ndim == 1 else values
+    return np.moveaxis(rows.reshape(len(rows), 1, math.prod(rows.shape[1:-1]), rows.shape[-1]), -1, 1)
 
 
 def _padding(layer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

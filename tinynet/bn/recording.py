@@ -104,14 +104,18 @@ def record_layers(
     records = {name: LayerRecord() for name in chosen}
     handles: dict[str, RemovableHandle] = {}
 
-    def keep_input(name: str, x: Tensor) -> None:
-        records[name] = LayerRecord(input=_copied(x))
-
-    def keep_output(name: str, y: Tensor) -> None:
-        records[name] = LayerRecord(input=records[name].input, output=_copied(y))
+    def forget(name: str) -> None:
         former = handles.pop(name, None)
         if former is not None:
             former.remove()  # the gradient of an earlier call no longer counts
+
+    def keep_input(name: str, x: Tensor) -> None:
+        forget(name)  # here, too: the call may fail
+        records[name] = LayerRecord(input=_copied(x))
+
+    def keep_output(name: str, y: Tensor) -> None:
+        forget(name)
+        records[name] = LayerRecord(input=records[name].input, output=_copied(y))
         if gradients and y.requires_grad:
             handles[name] = y.register_hook(lambda gradient: keep_gradient(name, gradient))
 
