@@ -99,5 +99,7 @@ def test_errors():
         bn.scale_drift(model, {"bias": np.zeros(2)})
     with pytest.raises(ShapeError, match=r"initial\['weight'\] must have shape \(2,\); got \(3,\)"):
         bn.scale_drift(model, {"weight": np.zeros(3)})
-    with pytest.raises(DTypeError, match=r"initial\['weight'\] must be a Tensor or array; got list"):
+    with pytest.raises(DTypeError, match=r"initial\['weight'\] must be .* of real numbers; got <U1"):
+        bn.scale_drift(model, {"weight": np.array(["1", "2"])})
+    with pytest.raises(DTypeError, match=r"initial\['weight'\] must be a Tensor or array .*; got list"):
         bn.scale_drift(model, {"weight": [1.0, 2.0]})

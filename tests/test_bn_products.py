@@ -161,13 +161,13 @@ def test_shapes_and_kinds():
         (
             lambda: bn.product_singular_values([[[1.0]]]),
             DTypeError,
-            r"matrices must be arrays or Tensors of real numbers; got list",
+            r"a matrix must be a Tensor or array of real numbers; got list",
         ),
         (lambda: bn.product_singular_values([np.ones((1, 1)) * 1j]), DTypeError, r"got complex128"),
         (
             lambda: bn.product_singular_values(np.eye(2)),
             ShapeError,
-            r"a matrix must have shape \(rows, columns\); got \(2,\)",
+            r"a matrix must have shape \(rows, columns\), not empty; got \(2,\)",
         ),
         (lambda: bn.product_singular_values([np.ones((0, 2))]), ShapeError, r"got \(0, 2\)"),
         (

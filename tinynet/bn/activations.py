@@ -21,6 +21,7 @@ from tinynet.bn.recording import (
     Layers,
     as_tensor,
     batch_input,
+    by_batch,
     check_batches,
     chosen_layers,
     untouched,
@@ -208,7 +209,7 @@ def large_value_share(model: Module, batches: Iterable[Any], threshold: float = 
 
 def _normalised(layer: Any, x: npt.NDArray[Any]) -> FloatArray:
     """The values (m, C) between the normalisation of a layer and its scale, in float64."""
-    if (layer.training and not layer.frozen) or layer.running_mean is None:
+    if by_batch(layer):
         mean, var, _ = batch_statistics(x)
     else:
         mean, var = layer.running_mean.numpy(), layer.running_var.numpy().astype(np.float64)

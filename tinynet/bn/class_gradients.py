@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinynet._tensor import Tensor
-from tinynet.errors import ArgumentError, DTypeError, ShapeError
+from tinynet.bn.recording import as_array
+from tinynet.errors import ArgumentError, ShapeError
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -64,8 +65,9 @@ def class_gradients(logits: Tensor | Array, labels: Tensor | Array) -> ClassGrad
     Returns
     -------
     ClassGradients
-        Computed in float64.  A row whose scores are not finite is nan, and makes `one_sidedness` and
-        `largest_column_mean` nan; it is predicted as the class of its first nan or largest score.
+        Computed in float64.  A row of scores with a nan or +inf, or of -inf alone, has a gradient of nan,
+        and makes `one_sidedness` and `largest_column_mean` nan; it is predicted as the class of its first nan
+        or largest score.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def class_gradients(logits: Tensor | Array, labels: Tensor | Array) -> ClassGrad
     >>> found.predicted_share, found.one_sidedness, round(found.largest_column_mean, 3)
     (1.0, 1.0, 0.25)
     """
-    scores, right = _array("logits", logits, "fiub"), _array("labels", labels, "iu")
+    scores, right = as_array(_NAME, "logits", logits), as_array(_NAME, "labels", labels, "integers")
     if scores.ndim != 2 or scores.size == 0:
         raise ShapeError(f"{_NAME}: logits must have shape (N, K) with N, K >= 1; got {scores.shape}")
     count, classes = scores.shape
@@ -111,12 +113,3 @@ def class_gradients(logits: Tensor | Array, labels: Tensor | Array) -> ClassGrad
         one_sidedness=float((np.abs(means[used]) / sizes[used]).mean()) if used.any() else float("nan"),
         largest_column_mean=float(means.max()),
     )
-
-
-def _array(name: str, value: Any, kinds: str) -> Array:
-    array = value.detach().numpy() if isinstance(value, Tensor) else value
-    expected = "integers" if kinds == "iu" else "real numbers"
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
-        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise DTypeError(f"{_NAME}: {name} must be a Tensor or array of {expected}; got {kind}")
-    return array

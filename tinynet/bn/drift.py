@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from tinynet import _check
 from tinynet._tensor import Tensor
-from tinynet.bn.recording import chosen_layers
-from tinynet.errors import ArgumentError, DTypeError, ShapeError
+from tinynet.bn.recording import as_array, chosen_layers
+from tinynet.errors import ArgumentError, ShapeError
 from tinynet.nn.module import Module
 from tinynet.nn.normalization import _BatchNorm
 
@@ -49,8 +49,9 @@ def scale_drift(model: Module, initial: float | Mapping[str, Tensor | Array] = 1
     model : Module
         A network with batch normalisations; it is only read.
     initial : float or mapping of str to Tensor or numpy.ndarray, default 1.0
-        Where gamma began: one number for all, or an earlier state, of which ``initial[name + ".weight"]`` is
-        read.  What `Module.state_dict` gives shares memory with the network and moves with it: keep copies,
+        Where gamma began: one number for all (not for networks with an `InputNorm2d`, which begins at its own
+        `scale`), or an earlier state, of which ``initial[name + ".weight"]`` is read.  What
+        `Module.state_dict` gives shares memory with the network and moves with it: keep copies,
         ``{name: value.numpy().copy() for name, value in model.state_dict().items()}``.
 
     Returns
@@ -88,9 +89,9 @@ def scale_drift(model: Module, initial: float | Mapping[str, Tensor | Array] = 1
         if layer.weight is None:
             continue
         key = f"{name}.weight" if name else "weight"
-        gamma = _values(layer.weight)
+        gamma = _values(owner, key, layer.weight)
         start = _start(owner, initial, key, gamma.shape) if isinstance(initial, Mapping) else initial
-        beta = (None, None) if layer.bias is None else _moments(_values(layer.bias))
+        beta = (None, None) if layer.bias is None else _moments(_values(owner, "bias", layer.bias))
         found[name] = ScaleDrift(*_moments(gamma - start), *beta)
     if not found:
         raise ArgumentError(f"{owner}: model must have batch normalisations with a gamma; got none")
@@ -101,16 +102,15 @@ def _start(owner: str, initial: Mapping[str, Any], key: str, shape: tuple[int, .
     """The gamma of an earlier state, checked."""
     if key not in initial:
         raise ArgumentError(f"{owner}: initial must hold every gamma; got none for {key!r}")
-    value = initial[key]
-    if not isinstance(value, (Tensor, np.ndarray)):
-        raise DTypeError(f"{owner}: initial[{key!r}] must be a Tensor or array; got {type(value).__name__}")
-    if tuple(value.shape) != shape:
-        raise ShapeError(f"{owner}: initial[{key!r}] must have shape {shape}; got {tuple(value.shape)}")
-    return _values(value)
+    name = f"initial[{key!r}]"
+    values = _values(owner, name, initial[key])
+    if values.shape != shape:
+        raise ShapeError(f"{owner}: {name} must have shape {shape}; got {values.shape}")
+    return values
 
 
-def _values(value: Tensor | Array) -> Array:
-    return np.asarray(value.detach().numpy() if isinstance(value, Tensor) else value, np.float64)
+def _values(owner: str, name: str, value: Any) -> Array:
+    return as_array(owner, name, value).astype(np.float64)
 
 
 def _moments(values: Array) -> tuple[float, float]:

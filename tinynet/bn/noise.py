@@ -25,7 +25,7 @@ import numpy.typing as npt
 from tinynet import _check
 from tinynet._history import grad
 from tinynet._tensor import Tensor, enable_grad
-from tinynet.bn.recording import Loss, as_tensor, check_loss, check_model, loss_to_train, untouched
+from tinynet.bn.recording import Loss, as_tensor, by_batch, check_loss, check_model, loss_to_train, untouched
 from tinynet.creation import randint, randperm
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.nn.dropout import _Dropout
@@ -209,9 +209,7 @@ def _refuse_shared(model: Module) -> None:
     """Insist that an example's gradient depends on nothing but the example."""
     for name, layer in model.named_modules():
         where = f"{_NAME}: layer {name!r} must"
-        if isinstance(layer, _BatchNorm) and (
-            (layer.training and not layer.frozen) or layer.running_mean is None
-        ):
+        if isinstance(layer, _BatchNorm) and by_batch(layer):
             raise ArgumentError(
                 f"{where} not normalise by the batch (use evaluation mode, or bn.freeze); "
                 f"got {type(layer).__name__} with batch statistics"

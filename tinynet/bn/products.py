@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from tinynet import _check
 from tinynet._tensor import Tensor
+from tinynet.bn.recording import as_array
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 
 Array = npt.NDArray[Any]
@@ -56,7 +57,7 @@ def product_singular_values(matrices: Iterable[Any]) -> FloatArray:
     Raises
     ------
     ShapeError
-        If a matrix is none, or does not fit the one before.
+        If a matrix is none or empty, or does not fit the one before.
     ArgumentError
         If there are no matrices.
     DTypeError
@@ -76,9 +77,14 @@ def product_singular_values(matrices: Iterable[Any]) -> FloatArray:
     owner = "product_singular_values"
     if not isinstance(matrices, Iterable) or isinstance(matrices, (str, bytes)):
         raise DTypeError(f"{owner}: matrices must be an iterable of them; got {type(matrices).__name__}")
-    factors = [_matrix(owner, each) for each in matrices]
+    factors = [as_array(owner, "a matrix", each).astype(np.float64) for each in matrices]
     if not factors:
         raise ArgumentError(f"{owner}: matrices must hold at least one; got none")
+    for factor in factors:
+        if factor.ndim != 2 or factor.size == 0:
+            raise ShapeError(
+                f"{owner}: a matrix must have shape (rows, columns), not empty; got {factor.shape}"
+            )
     for before, after in pairwise(factors):
         if before.shape[1] != after.shape[0]:
             raise ShapeError(
@@ -242,16 +248,6 @@ def _angle(x: FloatArray, m: int) -> tuple[FloatArray, FloatArray]:
             return phi, u
         outside = (log_x(phi, u) > wanted) == upper  # u is to grow
         low, high = np.where(outside, u, low), np.where(outside, high, u)
-
-
-def _matrix(owner: str, value: Any) -> FloatArray:
-    array = value.detach().numpy() if isinstance(value, Tensor) else value
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise DTypeError(f"{owner}: matrices must be arrays or Tensors of real numbers; got {kind}")
-    if array.ndim != 2 or array.size == 0:
-        raise ShapeError(f"{owner}: a matrix must have shape (rows, columns); got {array.shape}")
-    return array.astype(np.float64)
 
 
 def _numbers(owner: str, name: str, value: Any) -> FloatArray:

@@ -21,6 +21,7 @@ from tinynet.errors import ArgumentError, DTypeError
 from tinynet.nn.conv import _Convolution, _ConvTranspose
 from tinynet.nn.linear import Linear
 from tinynet.nn.module import Module
+from tinynet.nn.normalization import _BatchNorm
 from tinynet.random import default_generator
 
 Array = npt.NDArray[Any]
@@ -280,6 +281,18 @@ def as_tensor(owner: str, name: str, value: Any) -> Tensor:
     return value.detach()
 
 
+_DTYPES = {"real numbers": "fiub", "integers": "iu"}  # what each is called -> NumPy's kinds
+
+
+def as_array(owner: str, name: str, value: Any, of: str = "real numbers") -> Array:
+    """A Tensor or array of real numbers, or of integers, as an array that may share its memory."""
+    array = value.detach().numpy() if isinstance(value, Tensor) else value
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in _DTYPES[of]:
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise DTypeError(f"{owner}: {name} must be a Tensor or array of {of}; got {kind}")
+    return array
+
+
 def check_batches(owner: str, batches: Any) -> None:
     """Insist on what can be a series of batches."""
     if not isinstance(batches, Iterable) or isinstance(batches, (str, bytes, Mapping)):
@@ -303,6 +316,11 @@ def check_loss(owner: str, loss: Any) -> None:
     """Insist on a function."""
     if not callable(loss):
         raise DTypeError(f"{owner}: loss must be callable; got {type(loss).__name__}")
+
+
+def by_batch(layer: _BatchNorm) -> bool:
+    """Whether a batch normalisation, in its mode, normalises by the batch and not by running statistics."""
+    return (layer.training and not layer.frozen) or layer.running_mean is None
 
 
 def one_loss(owner: str, value: Any) -> Tensor:
