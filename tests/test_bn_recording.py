@@ -134,7 +134,7 @@ class TestRecord:
         model = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
         with bn.record_layers(model) as seen:
             model[1](tn.ones(1, 2))
-        assert seen["0"] == bn.LayerRecord(None, None, None)
+        assert vars(seen["0"]) == {"input": None, "output": None, "grad_output": None}
         assert seen["1"].output.shape == (1, 2)
 
     def test_hooks_go_even_after_an_error(self):
@@ -175,6 +175,19 @@ class TestRecord:
             layer(tn.tensor(np.array([[np.nan, 1], [np.inf, 1]], np.float32)))
         assert np.isnan(seen[""].output[0, 0])
         assert np.isinf(seen[""].input[1, 0])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        bn.Cancellation, bn.ChannelStatistics, bn.ClassGradients, bn.DivergenceRecord, bn.GradientNoise,
+        bn.GradientStatistics, bn.LayerRecord,
+    ],
+)  # fmt: skip
+def test_results_that_hold_arrays_are_compared_by_identity(kind):
+    """Field by field it would be an error: the truth value of an array of more than one element."""
+    assert kind.__eq__ is object.__eq__
+    assert kind.__hash__ is object.__hash__
 
 
 class TestChoice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -54,6 +55,33 @@ class TestScaleInit:
         assert "scale_init" not in repr(kind(3, scale_init=1))
         assert repr(kind(3, scale_init=0.1)).endswith("track_running_stats=True, scale_init=0.1)")
         assert copy.deepcopy(kind(3, scale_init=0.1)).scale_init == 0.1
+
+    def test_travels_with_a_pickle(self, kind):
+        norm = pickle.loads(pickle.dumps(kind(3, scale_init=0.25)))
+        norm.reset_parameters()
+        assert values(norm.weight).tolist() == [0.25] * 3
+
+    def test_layers_pickled_before_there_was_one_start_at_one(self, kind):
+        norm = kind(3)
+        del norm.__dict__["scale_init"]
+        old = pickle.loads(pickle.dumps(norm))
+        assert repr(old) == repr(kind(3))
+        old.reset_parameters()
+        assert values(old.weight).tolist() == [1.0] * 3
+
+    def test_frozen_folded_and_with_population_statistics(self, kind, rng):
+        """What the tools of tinynet.bn do with gamma holds for another start, too."""
+        first = nn.Linear(4, 3) if kind is nn.BatchNorm1d else nn.Conv2d(4, 3, 1)
+        model = nn.Sequential(first, kind(3, scale_init=0.25)).double()
+        x = tn.tensor(rng.standard_normal((6, 4) if kind is nn.BatchNorm1d else (6, 4, 2, 2)))
+        tn.bn.population_statistics(model, [x])
+        tn.bn.freeze(model)
+        assert values(model[1].weight).tolist() == [0.25] * 3
+        axes = (0,) if x.ndim == 2 else (0, 2, 3)
+        want = values(model(x))
+        spread = want.std(axis=axes, ddof=1)
+        np.testing.assert_allclose(spread, 0.25, rtol=1e-2)  # the unbiased variance is the population's
+        np.testing.assert_allclose(values(tn.bn.fold(model.eval())(x)), want, rtol=1e-10, atol=1e-12)
 
     def test_without_gamma_it_does_nothing(self, kind):
         norm = kind(3, affine=False, scale_init=0.1)
@@ -106,6 +134,19 @@ class TestInputNorm2d:
         norm(tn.rand(4, 3, 2, 2)).sum().backward()
         assert norm.weight.grad.shape == (3,)
         assert norm.bias is None
+
+    def test_its_state(self):
+        norm = nn.InputNorm2d(2, scale=0.25)
+        norm(tn.rand(4, 2, 3, 3))
+        state = norm.state_dict()
+        assert list(state) == ["weight", "running_mean", "running_var", "num_batches_tracked"]
+        other = nn.InputNorm2d(2)
+        other.load_state_dict(state)
+        for norm in (other, copy.deepcopy(other), pickle.loads(pickle.dumps(other))):
+            assert {name: each.tolist() for name, each in norm.state_dict().items()} == {
+                name: each.tolist() for name, each in state.items()
+            }
+            assert norm.bias is None
 
     def test_is_a_batch_normalisation(self):
         norm = nn.InputNorm2d(1, 1e-3, None, 0.25)

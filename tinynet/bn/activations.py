@@ -35,7 +35,7 @@ from tinynet.ops.normalization import batch_statistics
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChannelStatistics:
     """Mean and variance of each channel of an output (N, C, ...), over all axes but the second.
 

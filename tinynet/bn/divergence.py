@@ -21,7 +21,7 @@ from tinynet.nn.module import Module
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DivergenceRecord:
     """One step of gradient descent, in P equal parts.
 

@@ -33,7 +33,7 @@ WEIGHT_LAYERS: tuple[type[Module], ...] = (_Convolution, _ConvTranspose, Linear)
 _LISTED = 6  # names that an error shows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerRecord:
     """One call of a layer.
 

@@ -43,6 +43,7 @@ class _BatchNorm(Module):
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
+    scale_init = 1.0  # of layers that were pickled when there was no other start
     frozen = False  # running statistics in training mode, too: see tinynet.bn.freeze
 
     _layouts: dict[int, str]  # accepted rank -> how its shape is written in an error, with {C}
