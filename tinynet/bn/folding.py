@@ -20,8 +20,9 @@ import numpy as np
 from tinynet import _check
 from tinynet._hooks import RemovableHandle
 from tinynet._tensor import Tensor, no_grad, tensor
+from tinynet.bn.recording import check_model
 from tinynet.creation import full_like
-from tinynet.errors import ArgumentError, DTypeError
+from tinynet.errors import ArgumentError
 from tinynet.nn.container import Sequential
 from tinynet.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from tinynet.nn.linear import Identity, Linear
@@ -90,8 +91,7 @@ def fold(model: M, example_input: Any = None, *, inplace: bool = False) -> M:
     >>> tn.allclose(folded(x), model.eval()(x), atol=1e-5)
     True
     """
-    if not isinstance(model, Module):
-        raise DTypeError(f"fold: model must be a Module; got {type(model).__name__}")
+    check_model("fold", model)
     if not _check.boolean("fold", "inplace", inplace):
         model = copy.deepcopy(model)
     model.eval()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tinynet import _check
-from tinynet.errors import ArgumentError, DTypeError
+from tinynet.bn.recording import check_model
+from tinynet.errors import ArgumentError
 from tinynet.nn.module import Module
 from tinynet.nn.normalization import _BatchNorm
 
@@ -93,8 +94,7 @@ def unfreeze(model: Module, affine: bool = False) -> None:
 
 def _layers(operation: str, model: Module) -> Iterator[tuple[str, _BatchNorm]]:
     """The batch normalisations of `model`, of which there must be one."""
-    if not isinstance(model, Module):
-        raise DTypeError(f"{operation}: model must be a Module; got {type(model).__name__}")
+    check_model(operation, model)
     found = [(name, module) for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
     if not found:
         raise ArgumentError(f"{operation}: model must hold batch normalisations; got {type(model).__name__}")

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinynet import _check
-from tinynet.errors import ArgumentError, DTypeError
+from tinynet.bn.recording import check_model
+from tinynet.errors import ArgumentError
 from tinynet.nn.module import Module
 from tinynet.nn.normalization import GroupNorm, LayerNorm, _BatchNorm
 from tinynet.nn.parameter import Parameter
@@ -86,8 +87,7 @@ def parameter_groups(
     weights [(3, 4), (2, 3)] 0.1 0.0001
     >>> optimizer = tn.optim.SGD(groups, momentum=0.9)
     """
-    if not isinstance(model, Module):
-        raise DTypeError(f"parameter_groups: model must be a Module; got {type(model).__name__}")
+    check_model("parameter_groups", model)
     c = _check.real("parameter_groups", "scale_lr_divisor", scale_lr_divisor, 0, above=True)
     rate = _check.real("parameter_groups", "lr", lr, 0)
     decay = _check.real("parameter_groups", "weight_decay", weight_decay, 0)

@@ -20,8 +20,8 @@ import numpy as np
 
 from tinynet._hooks import RemovableHandle
 from tinynet._tensor import no_grad, tensor
-from tinynet.bn.recording import batch_input, check_batches
-from tinynet.errors import ArgumentError, DTypeError
+from tinynet.bn.recording import batch_input, check_batches, check_model
+from tinynet.errors import ArgumentError
 from tinynet.nn.module import Module
 from tinynet.nn.normalization import _BatchNorm
 from tinynet.ops.normalization import batch_statistics
@@ -94,8 +94,7 @@ def population_statistics(model: Module, batches: Iterable[Any]) -> dict[str, tu
     >>> mean.shape, bool((variance > 0).all())
     ((3,), True)
     """
-    if not isinstance(model, Module):
-        raise DTypeError(f"population_statistics: model must be a Module; got {type(model).__name__}")
+    check_model("population_statistics", model)
     check_batches("population_statistics", batches)
     layers = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
     if not layers:
