@@ -38,6 +38,19 @@ def test_nothing_has_moved():
         assert set(bn.scale_drift(model).values()) == {bn.ScaleDrift(0.0, 0.0, 0.0, 0.0)}
 
 
+def test_layers_know_where_they_began():
+    for dtype in (tn.float32, tn.float64):
+        model = nn.Sequential(nn.InputNorm2d(2, dtype=dtype), nn.BatchNorm2d(2, scale_init=0.1, dtype=dtype))
+        assert bn.scale_drift(model) == {
+            "0": bn.ScaleDrift(0.0, 0.0, None, None),
+            "1": bn.ScaleDrift(0.0, 0.0, 0.0, 0.0),
+        }
+    model = nn.BatchNorm1d(2, scale_init=0.25)
+    model.weight.data = tn.tensor([0.5, 1.25])
+    assert bn.scale_drift(model)[""].gamma_mean == 0.625
+    assert bn.scale_drift(model, 1.0)[""].gamma_mean == 0.375
+
+
 def test_another_beginning():
     model = layer([0.1, 0.3], [0, 0])
     found = bn.scale_drift(model, 0.1)[""]

@@ -41,18 +41,20 @@ class ScaleDrift:
     beta_std: float | None
 
 
-def scale_drift(model: Module, initial: float | Mapping[str, Tensor | Array] = 1.0) -> dict[str, ScaleDrift]:
+def scale_drift(
+    model: Module, initial: float | Mapping[str, Tensor | Array] | None = None
+) -> dict[str, ScaleDrift]:
     """Return how far gamma and beta of every batch normalisation are from where they began.
 
     Parameters
     ----------
     model : Module
         A network with batch normalisations; it is only read.
-    initial : float or mapping of str to Tensor or numpy.ndarray, default 1.0
-        Where gamma began: one number for all (not for networks with an `InputNorm2d`, which begins at its own
-        `scale`), or an earlier state, of which ``initial[name + ".weight"]`` is read.  What
-        `Module.state_dict` gives shares memory with the network and moves with it: keep copies,
-        ``{name: value.numpy().copy() for name, value in model.state_dict().items()}``.
+    initial : float or mapping of str to Tensor or numpy.ndarray, optional
+        Where gamma began: one number for all, or an earlier state, of which ``initial[name + ".weight"]`` is
+        read.  By default, of every layer what it was built with: 1, its `scale_init`, or the `scale` of an
+        `InputNorm2d`.  What `Module.state_dict` gives shares memory with the network and moves with it: keep
+        copies, ``{name: value.numpy().copy() for name, value in model.state_dict().items()}``.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def scale_drift(model: Module, initial: float | Mapping[str, Tensor | Array] = 1
     """
     owner = "scale_drift"
     layers: dict[str, Any] = chosen_layers(owner, model, None, (_BatchNorm,))
-    if not isinstance(initial, Mapping):
+    if initial is not None and not isinstance(initial, Mapping):
         initial = _check.real(owner, "initial", initial)
     found = {}
     for name, layer in layers.items():
@@ -90,7 +92,10 @@ def scale_drift(model: Module, initial: float | Mapping[str, Tensor | Array] = 1
             continue
         key = f"{name}.weight" if name else "weight"
         gamma = _values(owner, key, layer.weight)
-        start = _start(owner, initial, key, gamma.shape) if isinstance(initial, Mapping) else initial
+        if initial is None:  # as rounded as gamma was
+            start: Any = layer.weight.dtype.type(layer.scale_init)
+        else:
+            start = _start(owner, initial, key, gamma.shape) if isinstance(initial, Mapping) else initial
         beta = (None, None) if layer.bias is None else _moments(_values(owner, "bias", layer.bias))
         found[name] = ScaleDrift(*_moments(gamma - start), *beta)
     if not found:
