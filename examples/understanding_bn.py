@@ -9,12 +9,13 @@ Bjorck, Gomes, Selman, Weinberger, Understanding Batch Normalization (2018), on 
   learning rates   the largest ones for networks of 8 to 110 layers, without BN, with one BN before the
                    classifier, with BN everywhere
   training         a narrow network of 56 layers at the paper's learning rates, on a fifth of the images;
-                   10 epochs instead of 165 to 2,400, so the runs at small rates are not trained out
+                   10 epochs where the paper has up to 2,400, so the runs at small rates are not trained out
   noise            of mini-batch gradients against their size, on a small perceptron
   random matrices  singular values of products against the limit law
 
 The measurements of single layers and at the start are repeated with several seeds, the training is not.  The
-claims, with bounds fixed beforehand for the default settings on CIFAR-10, close the output.
+claims, with bounds fixed beforehand for the default settings on CIFAR-10 and at least 3 seeds, close the
+output.
 
 Every finished run is kept in OUT/runs, and an unfinished training after every epoch: the same command, given
 again, goes on where it stopped and repeats nothing.  Writes into the folder --out: results.json (settings,
@@ -31,7 +32,7 @@ from functools import partial
 
 from tinynet.experiments import claims_table, program, table, write_csv, write_json
 from tinynet.experiments.images import Images
-from tinynet.experiments.understanding_claims import Outcome, claims
+from tinynet.experiments.understanding_claims import SEEDS, Outcome, claims
 from tinynet.experiments.understanding_figures import FIGURES
 from tinynet.experiments.understanding_settings import NORMS, SMOKE, TRAININGS, WEIGHTS, WHERE, Settings
 from tinynet.experiments.understanding_study import Study
@@ -98,7 +99,7 @@ def run(options: argparse.Namespace, progress: program.Progress, arguments: list
         print(f"\n{each.title}:\n")
         print(table(each.head, each.rows, right=range(1, len(each.head))))
     if all(claim.holds is None for claim in found):
-        print("\nBounds exist for the default settings on CIFAR-10 only.")
+        print(f"\nBounds exist for the default settings on CIFAR-10 only, with at least {SEEDS} seeds.")
     print(f"\nClaims on {images.name}, with {len(outcome.seeds)} seed(s):\n")
     print(claims_table(found))
 

@@ -116,7 +116,7 @@ class TestSmoke:
         results = strict(smoke[0] / "results.json")
         parts = [
             *(f"{table['title']}:" for table in results["tables"]),
-            "Bounds exist for the default settings on CIFAR-10 only.",
+            "Bounds exist for the default settings on CIFAR-10 only, with at least 3 seeds.",
             "Claims on digits, with 2 seed(s):",
             *(claim["name"] for claim in results["claims"]),
         ]

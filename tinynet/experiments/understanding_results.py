@@ -91,6 +91,12 @@ class Divergence:
         """The largest variance of a channel of each layer after the whole step."""
         return np.array([var[-1].max() for var in self.var])
 
+    @property
+    def growth(self) -> FloatArray:
+        """`largest` of the second and the third layer, by that of the layer before; nan past all numbers."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.largest[1:] / self.largest[:-1]
+
 
 @dataclass(frozen=True)
 class Rates:
@@ -143,7 +149,7 @@ class Training:
 
     def final(self, chance: float) -> float:
         """Return the test accuracy at the end: that of guessing for a network that diverged."""
-        return chance if self.diverged or not self.test_accuracy else self.test_accuracy[-1]
+        return chance if self.diverged is not None or not self.test_accuracy else self.test_accuracy[-1]
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,8 @@ class Noise:
 
     def deviation(self) -> float:
         """Return the largest relative error against theory, of both ways to draw."""
-        return max(float(np.abs(self.measured[way] / self.theory[way] - 1).max()) for way in self.measured)
+        errors = [np.abs(self.measured[way] / self.theory[way] - 1).max() for way in self.measured]
+        return float(np.max(errors))  # nan if one is, wherever it stands; so below
 
 
 @dataclass(frozen=True)
@@ -188,14 +195,15 @@ class Products:
 
     def edge_error(self) -> float:
         """Return the largest relative distance of a mean largest value from the edge of the limit law."""
-        return max(
-            abs(float(values[:, 0].mean()) / bn.singular_value_edge(factors) - 1)
+        errors = [
+            abs(values[:, 0].mean() / bn.singular_value_edge(factors) - 1)
             for factors, values in self.values.items()
-        )
+        ]
+        return float(np.max(errors))
 
     def distance(self) -> float:
         """Return the largest Kolmogorov-Smirnov distance of all values of a product from the limit law."""
-        return max(_distance(values.ravel(), factors) for factors, values in self.values.items())
+        return float(np.max([_distance(values.ravel(), factors) for factors, values in self.values.items()]))
 
     def small(self, limit: float = 0.1) -> dict[int, float]:
         """Return the share of values below `limit`."""
