@@ -274,7 +274,7 @@ class Study:
         norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
         loader = self.seen(variant).loader(self.settings.batch_size, seed)
         return Drift(
-            bn.scale_drift(model, variant.scale),
+            bn.scale_drift(model),  # from where each layer began
             {name: norm.num_features for name, norm in norms.items()},
             bn.large_value_share(model.train(), islice(loader, BATCHES), LARGE),
         )
