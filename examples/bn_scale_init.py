@@ -7,8 +7,8 @@ Davis, Frank, Revisiting Batch Normalization (2021), whose proposals are:
   input        a batch normalisation without a shift on the raw images, in place of the data set's mean and
                deviation
 
-A residual network of 8 layers on CIFAR-10 is trained in five ways, which differ in k and c alone, each with
-400 and with 1,000 steps, for five seeds:
+A residual network of 8 layers on CIFAR-10 is trained in five ways, each with 400 and with 1,000 steps, for
+five seeds; the ways differ in nothing but this:
 
   standard                k = 1, c = 1
   scale 0.1, c = 100      the proposal

@@ -18,7 +18,7 @@ import pytest
 from test_examples import EXAMPLES, environment, png_size
 
 import tinynet as tn
-from tinynet.experiments import scale_mechanics, scale_study
+from tinynet.experiments import program, scale_mechanics, scale_study
 from tinynet.experiments.scale_mechanics import Mechanics
 from tinynet.experiments.scale_study import ONLINE, VARIANTS, Settings
 
@@ -160,9 +160,10 @@ def mechanics(images: Any, seed: int) -> Mechanics:
 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """What the script defines, with other defaults, in an empty folder."""
+    """What the script defines, with other defaults and no figure, in an empty folder."""
     before = tn.get_num_threads()
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(program, "write_figure", lambda path, draw, height: path.write_bytes(b"figure"))
     found = runpy.run_path(str(SCRIPT))
     found["main"].__globals__["Settings"] = Tiny
     found["main"].__globals__["check_mechanics"] = mechanics

@@ -175,6 +175,16 @@ class TestClaims:
         share = found(made({}))["... share of normalised values beyond 3, mean of the layers"]
         assert share.value == pytest.approx(0.008)
 
+    @pytest.mark.parametrize("place", [0, 1])
+    def test_what_is_no_number_is_not_passed_over(self, place):
+        good = mechanics().ratios[0]
+        bad = replace(good, pace=math.nan, differences=dict.fromkeys(good.differences, math.nan))
+        ratios = [good, good]
+        ratios[place] = bad
+        groups = GroupsCheck(1e-9, *(math.nan if place == n else 1e-9 for n in (0, 1)))
+        listed = found(made({(PROPOSAL.name, 400): 0.5}), of=mechanics(ratios=ratios, groups=groups))
+        assert [claim.value for claim in listed.values() if claim.holds is False][:5] == [None] * 5
+
     def test_mechanics_that_fail(self):
         wrong = mechanics(
             groups=GroupsCheck(1e-9, 1e-3, 1e-9),

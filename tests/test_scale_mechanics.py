@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+import tinynet as tn
 from tinynet import bn, nn
 from tinynet.experiments import scale_mechanics
 from tinynet.experiments.scale_mechanics import (
@@ -19,7 +21,22 @@ from tinynet.experiments.scale_mechanics import (
     relu_deviation,
     same_training,
     scale_ratios,
+    worst,
 )
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """So small networks are slower with threads that wait for each other."""
+    before = tn.get_num_threads()
+    tn.set_num_threads(1)
+    yield
+    tn.set_num_threads(before)
+
+
+def test_worst():
+    assert worst(iter([1.0, 3.0, 2.0])) == 3
+    assert all(math.isnan(worst(errors)) for errors in ([1.0, math.nan], [math.nan, 1.0]))
 
 
 def test_farthest():

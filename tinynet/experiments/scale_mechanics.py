@@ -60,6 +60,11 @@ def farthest(values: Array, from_: Array) -> float:
     return float(np.abs(values - from_).max() / np.abs(from_).max())
 
 
+def worst(errors: Iterable[float]) -> float:
+    """Return the largest; nan if one is, wherever it stands: Python's max would pass over it."""
+    return float(np.max(list(errors)))
+
+
 # ---- scale k against scale 1
 
 
@@ -113,7 +118,7 @@ def scale_ratios(k: float, seed: int = 0) -> ScaleRatios:
     own, standard = (_gradients(scale, seed) for scale in (k, 1.0))
     ratios = {name: _norm(own[name]) / _norm(standard[name]) for name in DEGREES}
     differences = {
-        name: max(farthest(a, k**degree * b) for a, b in zip(own[name], standard[name], strict=True))
+        name: worst(farthest(a, k**degree * b) for a, b in zip(own[name], standard[name], strict=True))
         for name, degree in DEGREES.items()
     }
     # The weights are the same, the scales are k and 1.
@@ -227,7 +232,7 @@ def check_groups(divisor: float, seed: int = 0) -> GroupsCheck:
     before = {id(p): p.detach().numpy().copy() for p in model.parameters()}
     SGD(bn.parameter_groups(model, divisor, lr=lr, weight_decay=decay)).step()
     scales = {id(norm.weight) for norm in _norms(model)}
-    worst = {"scales": 0.0, "shifts": 0.0, "weights": 0.0}
+    errors: dict[str, list[float]] = {"scales": [], "shifts": [], "weights": []}
     for parameter in model.parameters():
         old, gradient = before[id(parameter)], parameter.grad
         assert gradient is not None  # every parameter takes part
@@ -237,8 +242,8 @@ def check_groups(divisor: float, seed: int = 0) -> GroupsCheck:
         elif parameter.ndim == 1:
             kind, promised = "shifts", -lr * gradient.numpy()
         step = parameter.detach().numpy() - old
-        worst[kind] = max(worst[kind], farthest(step, promised))
-    return GroupsCheck(**worst)
+        errors[kind].append(farthest(step, promised))
+    return GroupsCheck(**{kind: worst(of) for kind, of in errors.items()})
 
 
 @dataclass(frozen=True)
