@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinynet.experiments import claims_table, figures, program, table, write_csv, write_json
+from tinynet.experiments.claims import spread
 from tinynet.experiments.classification import smoothed
 from tinynet.experiments.image_study import square
 from tinynet.experiments.images import Images
@@ -217,7 +218,7 @@ def print_results(images: Images, settings: Settings, outcome: Outcome) -> None:
     rows = []
     for variant, steps in lengths(settings):
         accuracies = [100 * of[variant.name, steps].accuracy for of in outcome.results.values()]
-        row = [variant.title, f"{steps:,}", spread(accuracies)]
+        row = [variant.title, f"{steps:,}", spread(accuracies, ".2f")]
         rows.append(row + of_comparison(compared.get((variant.name, steps))))
     head = ("variant", "steps", "accuracy", "difference", "sd", "p")
     print(table(head, rows, right=(1, 3, 4, 5)))
@@ -254,12 +255,6 @@ def drift_row(title: str, scale: float, drifts: list[Drift]) -> list[str]:
         f"{shares.mean():.2f}",
         f"{shares.max():.2f}",
     ]
-
-
-def spread(values: list[float]) -> str:
-    """The mean and, of several values, the range."""
-    mean = f"{np.mean(values):.2f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.2f} to {max(values):.2f})"
 
 
 # ---- figure

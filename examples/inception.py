@@ -46,6 +46,7 @@ from tinynet.experiments import (
     write_csv,
     write_json,
 )
+from tinynet.experiments.claims import spread
 from tinynet.experiments.images import Images
 from tinynet.experiments.inception_claims import DATASETS, Ensemble, Row, StablePair, claims, rows
 from tinynet.experiments.inception_study import Result, Study, best_rate
@@ -310,12 +311,6 @@ def paper(variant: Variant) -> str:
     if variant.paper_steps is not None and baseline is not None:
         steps = f"{variant.paper_steps / 1e6:.1f}M, {baseline / variant.paper_steps:.1f}"
     return f"{steps}, {100 * variant.paper_accuracy:.1f}"
-
-
-def spread(values: list[float], form: str) -> str:
-    """The mean and, of several values, the range."""
-    mean = f"{np.mean(values):{form}}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
 
 
 # ---- figure

@@ -373,7 +373,7 @@ class TestDiverged:
         assert results["ensemble"]["error"] == results["ensemble"]["mean_single"] == 1
         assert results["claims"][5]["value"] is None  # no search was made
         text = capsys.readouterr().out
-        assert "0.00 (0.00 to 0.00), diverged at step 2, 2" in text
+        assert "0.00, diverged at step 2, 2" in text
         assert "never" in text
         assert re.search(r"100000 +diverged\n", text)
 

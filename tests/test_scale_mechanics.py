@@ -21,7 +21,6 @@ from tinynet.experiments.scale_mechanics import (
     relu_deviation,
     same_training,
     scale_ratios,
-    worst,
 )
 
 
@@ -32,11 +31,6 @@ def _one_thread() -> Iterator[None]:
     tn.set_num_threads(1)
     yield
     tn.set_num_threads(before)
-
-
-def test_worst():
-    assert worst(iter([1.0, 3.0, 2.0])) == 3
-    assert all(math.isnan(worst(errors)) for errors in ([1.0, math.nan], [math.nan, 1.0]))
 
 
 def test_farthest():

@@ -11,7 +11,7 @@ import pytest
 from understanding_running import TINY, divergence, initial, noise, outcome, rates, training
 
 from tinynet import bn
-from tinynet.experiments.understanding_claims import Outcome, claims, geometric_mean, quotient
+from tinynet.experiments.understanding_claims import Outcome, claims, quotient
 from tinynet.experiments.understanding_results import Products
 from tinynet.experiments.understanding_settings import FACTORS, TRAININGS, Settings
 
@@ -252,13 +252,6 @@ class TestProducts:
         assert SMALL in fails(dataclasses.replace(good, products={0: Products(swapped)}))
 
 
-class TestMeans:
-    def test_geometric_mean(self):
-        assert geometric_mean([1e-3, 1e-1]) == pytest.approx(1e-2)
-        assert geometric_mean(iter([7.0])) == pytest.approx(7)
-        for values in ([], [1.0, None], [1.0, NAN], [1.0, INF], [1.0, 0.0], [-1.0]):
-            assert geometric_mean(values) is None
-
-    def test_quotient(self):
-        assert quotient(3.0, 2.0) == 1.5
-        assert quotient(None, 2.0) is quotient(3.0, None) is None
+def test_quotient():
+    assert quotient(3.0, 2.0) == 1.5
+    assert quotient(None, 2.0) is quotient(3.0, None) is None

@@ -7,12 +7,11 @@ import math
 from collections import Counter
 
 import numpy as np
-import pytest
 from understanding_running import TINY, divergence, initial, noise, outcome, products, rates, training
 
 from tinynet.experiments import table, write_csv, write_json
 from tinynet.experiments.understanding_settings import FACTORS, TRAININGS
-from tinynet.experiments.understanding_tables import Table, curves, spread, tables
+from tinynet.experiments.understanding_tables import Table, curves, tables
 
 NAN, INF = math.nan, math.inf
 TITLES = (
@@ -31,29 +30,6 @@ TITLES = (
 def rows_of(number: int, found=None) -> dict[str, list[str]]:
     """The rows of a table by their first cell."""
     return {row[0]: row[1:] for row in tables(TINY, found or outcome())[number].rows}
-
-
-class TestSpread:
-    @pytest.mark.parametrize(
-        ("values", "text"),
-        [
-            ([1.0, 4.0, 4.0], "3 (1 to 4)"),
-            ([2.0], "2"),
-            ([2.0001, 2.0002], "2"),  # the same to three digits
-            ([1e-7, 3e-7], "2e-07 (1e-07 to 3e-07)"),
-            ([None, None], "none"),
-            ([], "none"),
-            ([None, 1.0, NAN], "none in 1 of 3"),
-            ([NAN, 1.0, INF], "not finite in 2 of 3"),
-            ([NAN], "not finite"),
-        ],
-    )
-    def test_cells(self, values, text):
-        assert spread(values) == text
-
-    def test_form_and_geometric_mean(self):
-        assert spread([1.0, 2.0], ".2f") == "1.50 (1.00 to 2.00)"
-        assert spread(iter([1.0, 4.0]), geometric=True) == "2 (1 to 4)"
 
 
 class TestTables:

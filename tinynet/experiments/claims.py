@@ -1,4 +1,4 @@
-"""Claims: what a study says beforehand, next to what came out.
+"""Claims: what a study says beforehand, next to what came out; tables of both for the terminal.
 
 A claim is a sentence with a number in it.  The bound is fixed before the run; the run supplies the value;
 whether the claim holds follows from the two.  Where the bound was set for another data set or another length
@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from tinynet.errors import ArgumentError
 
@@ -161,3 +163,59 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable[in
         return "  ".join(padded).rstrip()
 
     return "\n".join([line(head), "  ".join("-" * width for width in widths), *map(line, rows)])
+
+
+def spread(values: Iterable[float | None], form: str = ".3g", *, geometric: bool = False) -> str:
+    """Return a cell: the mean of a measurement over the seeds and, where they differ, their range.
+
+    Parameters
+    ----------
+    values : iterable of float or None
+        One per seed; None and what is not finite is counted, not averaged.
+    form : str
+        As in ``format(value, form)``.
+    geometric : bool, default False
+        Whether the mean is the geometric one, of positive numbers.
+
+    Returns
+    -------
+    str
+        ``"2.5 (1 to 4)"``, ``"2.5"`` where all seeds give the same text, ``"none in 1 of 3"``,
+        ``"not finite in 1 of 3"``.
+
+    Examples
+    --------
+    >>> from tinynet.experiments.claims import spread
+    >>> spread([1.0, 4.0]), spread([2.0]), spread([1.0, float("nan")]), spread([None])
+    ('2.5 (1 to 4)', '2', 'not finite in 1 of 2', 'none')
+    """
+    every = list(values)
+    found = [value for value in every if value is not None]
+    if not found:
+        return "none"
+    if len(found) < len(every):
+        return f"none in {len(every) - len(found)} of {len(every)}"
+    wrong = sum(not math.isfinite(value) for value in found)
+    if wrong:
+        return "not finite" if wrong == len(found) else f"not finite in {wrong} of {len(found)}"
+    mean = geometric_mean(found) if geometric else math.fsum(found) / len(found)
+    middle, low, high = (format(value, form) for value in (mean, min(found), max(found)))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def geometric_mean(values: Iterable[float | None]) -> float | None:
+    """Return the geometric mean of positive numbers; None if one is none or not finite, or there are none."""
+    found = list(values)
+    if not found or any(value is None or not 0 < value < math.inf for value in found):
+        return None
+    return math.exp(math.fsum(math.log(value) for value in found if value) / len(found))
+
+
+def largest(values: Iterable[float]) -> float:
+    """Return the largest number; nan if one is, wherever it stands: Python's max would pass over it."""
+    return float(np.max(list(values)))
+
+
+def smallest(values: Iterable[float]) -> float:
+    """Return the smallest number; nan if one is."""
+    return float(np.min(list(values)))

@@ -14,8 +14,8 @@ import numpy as np
 from scipy import stats
 
 from tinynet.errors import ArgumentError
-from tinynet.experiments.claims import Claim
-from tinynet.experiments.scale_mechanics import Mechanics, worst
+from tinynet.experiments.claims import Claim, largest
+from tinynet.experiments.scale_mechanics import Mechanics
 from tinynet.experiments.scale_study import (
     ONLINE,
     PROPOSAL,
@@ -167,22 +167,22 @@ def _of_mechanics(mechanics: Mechanics, dataset: str) -> Iterator[Claim]:
     which = "k = " + ", ".join(f"{each.k:g}" for each in ratios)
 
     def of(*names: str) -> float:
-        return worst(each.differences[name] for each in ratios for name in names)
+        return largest(each.differences[name] for each in ratios for name in names)
 
     yield at_most(f"logits at scale k against k times those at 1, {which}", of("logits"), EXACT)
     of_weights = of("convolutions", "classifier")
     yield at_most("gradients of the weights against k times those at 1", of_weights, EXACT)
     yield at_most("gradients of scales and shifts against those at 1", of("scales", "shifts"), EXACT)
-    pace = worst(abs(each.pace * each.k**2 - 1) for each in ratios)
+    pace = largest(abs(each.pace * each.k**2 - 1) for each in ratios)
     yield at_most("relative pace of the scales against 1/k^2", pace, EXACT)
     training = mechanics.training
-    slowed = worst(each.shifts_slowed for each in training)
+    slowed = largest(each.shifts_slowed for each in training)
     name = f"{training[0].steps} steps at scale k, scales and shifts / c = 1/k^2, against logits x k"
     yield at_most(name, slowed, EXACT)
     yield at_most(f"... shifts not slowed, k = {training[0].k:g}", training[0].as_proposed, None)
     groups = mechanics.groups
     yield at_most("step of the scales against -lr/c times the gradient", groups.scales, EXACT)
-    others = worst((groups.shifts, groups.weights))
+    others = largest((groups.shifts, groups.weights))
     yield at_most("steps of all others against the promised ones", others, EXACT)
     drawn, exact = mechanics.relu
     yield at_most("standard deviation of ReLU(N(0, 1)), drawn, against 0.5838", abs(drawn - exact), SAMPLED)
@@ -190,7 +190,7 @@ def _of_mechanics(mechanics: Mechanics, dataset: str) -> Iterator[Claim]:
     for kind, difference in zip(("mean", "variance"), inputs.differences, strict=True):
         yield at_most(f"input normalisation: {kind} after {inputs.batches} batches", difference, bound)
     name = "... the larger of the two, where all batches count alike"
-    yield at_most(name, worst(mechanics.averaged.differences), None)
+    yield at_most(name, largest(mechanics.averaged.differences), None)
 
 
 def _of_drift(drifts: Mapping[str, Sequence[Drift]], steps: int, usual: bool) -> Iterator[Claim]:

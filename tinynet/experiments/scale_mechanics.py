@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from tinynet import bn
 from tinynet._tensor import Tensor, no_grad, tensor
+from tinynet.experiments.claims import largest
 from tinynet.experiments.scale_study import Variant, network
 from tinynet.nn import Conv2d, CrossEntropyLoss, InputNorm2d, Linear, Module, Parameter
 from tinynet.nn.normalization import _BatchNorm
@@ -58,11 +59,6 @@ def _norms(model: Module) -> list[_BatchNorm]:
 def farthest(values: Array, from_: Array) -> float:
     """Return the largest difference between two arrays, over the largest number of the second."""
     return float(np.abs(values - from_).max() / np.abs(from_).max())
-
-
-def worst(errors: Iterable[float]) -> float:
-    """Return the largest; nan if one is, wherever it stands: Python's max would pass over it."""
-    return float(np.max(list(errors)))
 
 
 # ---- scale k against scale 1
@@ -118,7 +114,7 @@ def scale_ratios(k: float, seed: int = 0) -> ScaleRatios:
     own, standard = (_gradients(scale, seed) for scale in (k, 1.0))
     ratios = {name: _norm(own[name]) / _norm(standard[name]) for name in DEGREES}
     differences = {
-        name: worst(farthest(a, k**degree * b) for a, b in zip(own[name], standard[name], strict=True))
+        name: largest(farthest(a, k**degree * b) for a, b in zip(own[name], standard[name], strict=True))
         for name, degree in DEGREES.items()
     }
     # The weights are the same, the scales are k and 1.
@@ -243,7 +239,7 @@ def check_groups(divisor: float, seed: int = 0) -> GroupsCheck:
             kind, promised = "shifts", -lr * gradient.numpy()
         step = parameter.detach().numpy() - old
         errors[kind].append(farthest(step, promised))
-    return GroupsCheck(**{kind: worst(of) for kind, of in errors.items()})
+    return GroupsCheck(**{kind: largest(of) for kind, of in errors.items()})
 
 
 @dataclass(frozen=True)

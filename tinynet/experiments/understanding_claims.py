@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinynet.experiments.claims import Claim
+from tinynet.experiments.claims import Claim, geometric_mean, largest, smallest
 from tinynet.experiments.understanding_results import Divergence, Initial, Noise, Products, Rates, Training
 from tinynet.experiments.understanding_settings import Settings
 
@@ -69,27 +69,9 @@ class Outcome:
         return 100 * math.fsum(run.final(1 / self.classes) for run in runs) / len(runs)
 
 
-def geometric_mean(values: Iterable[float | None]) -> float | None:
-    """Return the geometric mean of positive numbers; None if one is none or not finite, or there are none."""
-    found = list(values)
-    if not found or any(value is None or not 0 < value < math.inf for value in found):
-        return None
-    return math.exp(math.fsum(math.log(value) for value in found if value) / len(found))
-
-
 def quotient(value: float | None, by: float | None) -> float | None:
     """Return the quotient; None if one of the two is None."""
     return None if value is None or by is None else value / by
-
-
-def _most(values: Iterable[float]) -> float:
-    """The largest; nan if one is, wherever it stands: Python's max would pass over it."""
-    return float(np.max(list(values)))
-
-
-def _least(values: Iterable[float]) -> float:
-    """The smallest; nan if one is."""
-    return float(np.min(list(values)))
 
 
 def claims(settings: Settings, outcome: Outcome) -> list[Claim]:
@@ -149,7 +131,7 @@ def _at_start(settings: Settings, outcome: Outcome) -> Iterator[Claim]:
         2.0,
     )
     after = f"loss after a step of {STEP:g} along the gradient by that before"
-    highest = _most(run.relative_at(STEP, settings) for run in with_bn)
+    highest = largest(run.relative_at(STEP, settings) for run in with_bn)
     yield Claim(f"{after}, with BN, largest of the seeds", highest, "< 1", highest < 1)
     burst = [not run.relative_at(STEP, settings) <= 1e3 for run in without]
     yield Claim.at_least(
@@ -167,7 +149,7 @@ def _at_start(settings: Settings, outcome: Outcome) -> Iterator[Claim]:
     )
     yield Claim.at_least(
         "share of the images taken for one class, without BN, least of the seeds",
-        _least(run.predicted_share for run in without),
+        smallest(run.predicted_share for run in without),
         0.95,
     )
 
@@ -176,7 +158,7 @@ def _divergence(outcome: Outcome) -> Iterator[Claim]:
     """P2: one diverging step."""
     yield Claim.at_least(
         "largest variance of a channel after the diverging step: least growth from layer to layer",
-        _least(run.growth.min() for run in outcome.divergence.values()),
+        smallest(run.growth.min() for run in outcome.divergence.values()),
         1e3,
     )
 
@@ -221,17 +203,17 @@ def _noise(outcome: Outcome) -> Iterator[Claim]:
     runs = list(outcome.noise.values())
     yield Claim.at_most(
         "slope of log noise over log batch size, distance from -1",
-        _most(abs(run.slope() + 1) for run in runs),
+        largest(abs(run.slope() + 1) for run in runs),
         0.05,
     )
     yield Claim.at_most(
         "noise against theory, with and without replacement, largest relative error",
-        _most(run.deviation() for run in runs),
+        largest(run.deviation() for run in runs),
         0.05,
     )
     yield Claim.at_most(
         "squared noise of a step at twice the rate by 4, distance from 1",
-        _most(abs(run.doubled / 4 - 1) for run in runs),
+        largest(abs(run.doubled / 4 - 1) for run in runs),
         1e-9,
     )
 
@@ -241,14 +223,14 @@ def _products(outcome: Outcome) -> Iterator[Claim]:
     runs = list(outcome.products.values())
     yield Claim.at_most(
         "largest singular value of a product against the edge of the limit law, relative error",
-        _most(run.edge_error() for run in runs),
+        largest(run.edge_error() for run in runs),
         0.02,
     )
     yield Claim.at_most(
         "distance of the singular values from the limit law (Kolmogorov-Smirnov)",
-        _most(run.distance() for run in runs),
+        largest(run.distance() for run in runs),
         0.02,
     )
-    rise = _least(np.diff(list(run.small().values())).min() for run in runs)
+    rise = smallest(np.diff(list(run.small().values())).min() for run in runs)
     name = "share of singular values below 0.1: least rise from one number of factors to the next"
     yield Claim(name, rise, "> 0", rise > 0)

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinynet.experiments import bn_charts, figures
-from tinynet.experiments.understanding_claims import Outcome, geometric_mean
+from tinynet.experiments.claims import geometric_mean
+from tinynet.experiments.understanding_claims import Outcome
 from tinynet.experiments.understanding_results import Rates, Training
 from tinynet.experiments.understanding_settings import FACTORS, NORMS, TRAININGS, WEIGHTS, WHERE, Settings
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tinynet import bn
 from tinynet.bn.stability import RateTrial
+from tinynet.experiments.claims import largest
 from tinynet.experiments.understanding_settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
@@ -178,7 +179,7 @@ class Noise:
     def deviation(self) -> float:
         """Return the largest relative error against theory, of both ways to draw."""
         errors = [np.abs(self.measured[way] / self.theory[way] - 1).max() for way in self.measured]
-        return float(np.max(errors))  # nan if one is, wherever it stands; so below
+        return largest(errors)
 
 
 @dataclass(frozen=True)
@@ -199,11 +200,11 @@ class Products:
             abs(values[:, 0].mean() / bn.singular_value_edge(factors) - 1)
             for factors, values in self.values.items()
         ]
-        return float(np.max(errors))
+        return largest(errors)
 
     def distance(self) -> float:
         """Return the largest Kolmogorov-Smirnov distance of all values of a product from the limit law."""
-        return float(np.max([_distance(values.ravel(), factors) for factors, values in self.values.items()]))
+        return largest(_distance(values.ravel(), factors) for factors, values in self.values.items())
 
     def small(self, limit: float = 0.1) -> dict[int, float]:
         """Return the share of values below `limit`."""

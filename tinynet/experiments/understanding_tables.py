@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 
 from tinynet import bn
-from tinynet.experiments.understanding_claims import Outcome, geometric_mean
+from tinynet.experiments.claims import spread
+from tinynet.experiments.understanding_claims import Outcome
 from tinynet.experiments.understanding_figures import NAMES, WEIGHT_NAMES
 from tinynet.experiments.understanding_results import Initial, Noise, Training
 from tinynet.experiments.understanding_settings import FACTORS, NORMS, TRAININGS, WEIGHTS, WHERE, Settings
@@ -42,44 +43,6 @@ class Table:
     def to_json(self) -> dict[str, object]:
         """Return the table as ``{"title", "head", "rows"}``."""
         return {"title": self.title, "head": self.head, "rows": self.rows}
-
-
-def spread(values: Iterable[float | None], form: str = ".3g", *, geometric: bool = False) -> str:
-    """Return a cell: the mean of a measurement over the seeds and, where they differ, their range.
-
-    Parameters
-    ----------
-    values : iterable of float or None
-        One per seed; None and what is not finite is counted, not averaged.
-    form : str
-        As in ``format(value, form)``.
-    geometric : bool, default False
-        Whether the mean is the geometric one, of positive numbers.
-
-    Returns
-    -------
-    str
-        ``"2.5 (1 to 4)"``, ``"2.5"`` where all seeds give the same text, ``"none in 1 of 3"``,
-        ``"not finite in 1 of 3"``.
-
-    Examples
-    --------
-    >>> from tinynet.experiments.understanding_tables import spread
-    >>> spread([1.0, 4.0]), spread([2.0]), spread([1.0, float("nan")]), spread([None])
-    ('2.5 (1 to 4)', '2', 'not finite in 1 of 2', 'none')
-    """
-    every = list(values)
-    found = [value for value in every if value is not None]
-    if not found:
-        return "none"
-    if len(found) < len(every):
-        return f"none in {len(every) - len(found)} of {len(every)}"
-    wrong = sum(not math.isfinite(value) for value in found)
-    if wrong:
-        return "not finite" if wrong == len(found) else f"not finite in {wrong} of {len(found)}"
-    mean = geometric_mean(found) if geometric else math.fsum(found) / len(found)
-    middle, low, high = (format(value, form) for value in (mean, min(found), max(found)))
-    return middle if low == high else f"{middle} ({low} to {high})"
 
 
 def tables(settings: Settings, outcome: Outcome) -> list[Table]:
