@@ -62,7 +62,7 @@ UNALIGNED = ["-fno-align-functions", "-fno-align-jumps", "-fno-align-loops", "-f
 # No tables for unwinding the stack either, which C code has no use for: another twentieth.
 COMPACT = ["-g0", "-fno-math-errno", "-fno-asynchronous-unwind-tables", *UNALIGNED]
 MODULE_FLAGS = OPTIMISE if DEBUG else ["-O2", *COMPACT]
-# Modules that a training step passes at most once or twice are compiled for size, a third less.  (With all so,
+# Modules that a step passes at most once or twice are compiled for size, a third less.  (With all of them so,
 # a step of a network two units wide takes 47 us where it took 41: `python -m benchmarks mnist_parts`.)
 SMALL_FLAGS = OPTIMISE if DEBUG else ["-Os", *COMPACT]
 SMALL = {
