@@ -174,6 +174,28 @@ class TestTrainer:
         assert file.read_bytes() == kept
         np.testing.assert_array_equal(trainer.model.state_dict()["0.weight"].numpy(), before)
 
+    def test_finish_begins_or_goes_on(self, tmp_path, whole):
+        file = tmp_path / "part.safetensors"
+        assert make().finish(1, file) is None
+        again = make()
+        assert again.finish(4, file) is None
+        assert again.saved == 4
+        assert_same(tn.load(file), whole)
+
+    def test_finish_with_other_settings_says_what_to_do(self, tmp_path):
+        file = tmp_path / "part.safetensors"
+        make().train(1, checkpoint=file)
+        kept = file.read_bytes()
+        message = r"^resume: lr must be 0\.1 as in .*; got 0\.2: choose another folder, or remove this file$"
+        with pytest.raises(ArgumentError, match=message):
+            make(lr=0.2).finish(4, file)
+        assert file.read_bytes() == kept
+
+    def test_finish_ends_with_a_divergence(self, tmp_path):
+        trainer = make()
+        trainer.loss = lambda scores, y: scores.sum() * (math.inf if len(trainer.losses) == 7 else 1.0)
+        assert trainer.finish(4, tmp_path / "part.safetensors") == len(trainer.losses) == 8
+
     @pytest.mark.parametrize("every", [0, -3])
     def test_every_is_positive(self, every):
         with pytest.raises(ArgumentError, match=rf"^Trainer: every must be a positive int; got {every}$"):

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tinynet import bn
 from tinynet.bn.stability import RateTrial, StableRate
-from tinynet.errors import ArgumentError, DivergenceError
+from tinynet.errors import ArgumentError
 from tinynet.experiments.classification import probabilities, scores
 from tinynet.experiments.images import Images, Part
 from tinynet.experiments.inception_variants import BY_NAME, CHUNK, REVISED, Settings, Variant
@@ -199,16 +199,7 @@ class Study:
 
         def work(checkpoint: Path) -> dict[str, Any]:
             trainer = self._trainer(plan, settings)
-            if checkpoint.exists():
-                try:
-                    trainer.resume(checkpoint)
-                except ArgumentError as error:
-                    raise ArgumentError(f"{error}: choose another folder, or remove this file") from error
-            diverged = None
-            try:
-                trainer.train(plan.epochs, checkpoint=checkpoint, label=f"{self.images.name} {name}")
-            except DivergenceError as error:
-                diverged = error.step
+            diverged = trainer.finish(plan.epochs, checkpoint, f"{self.images.name} {name}")
             return {
                 "curve": trainer.curve,
                 "losses": np.array(trainer.losses),

@@ -21,7 +21,7 @@ from tinynet import random
 from tinynet._check import integer
 from tinynet._tensor import Tensor
 from tinynet.data import DataLoader
-from tinynet.errors import DataError, DivergenceError
+from tinynet.errors import ArgumentError, DataError, DivergenceError
 from tinynet.experiments.runs import same_settings
 from tinynet.experiments.training import progress_bar
 from tinynet.io import load, save
@@ -198,6 +198,35 @@ class Trainer:
         begin = time.perf_counter()
         self.curve.append((len(self.losses), self.test()))
         return time.perf_counter() - begin
+
+    def finish(self, epochs: int, checkpoint: str | os.PathLike[str], label: str = "") -> int | None:
+        """Train to the end, from `checkpoint` on if it is there; a divergence is an end, too.
+
+        Parameters
+        ----------
+        epochs, checkpoint, label
+            As of `train`.
+
+        Returns
+        -------
+        int or None
+            The step whose loss was not finite, if there was one.
+
+        Raises
+        ------
+        DataError, ArgumentError
+            As from `resume`.
+        """
+        if os.path.exists(checkpoint):
+            try:
+                self.resume(checkpoint)
+            except ArgumentError as error:
+                raise ArgumentError(f"{error}: choose another folder, or remove this file") from error
+        try:
+            self.train(epochs, checkpoint=checkpoint, label=label)
+        except DivergenceError as error:
+            return error.step
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a checkpoint holds; "clock" alone differs between equal runs."""

@@ -15,7 +15,7 @@ from tinynet import bn
 from tinynet._tensor import Tensor, from_numpy
 from tinynet.bn.stability import RateTrial
 from tinynet.creation import randn
-from tinynet.errors import ArgumentError, DivergenceError
+from tinynet.errors import ArgumentError
 from tinynet.experiments.image_study import SCHEDULES
 from tinynet.experiments.images import Images, Part
 from tinynet.experiments.measure import evaluate
@@ -51,7 +51,7 @@ class Study:
     Parameters
     ----------
     images : Images
-        The data: images of 3 channels whose sides are multiples of 4.
+        The data: square images of at least 8 x 8 pixels.
     settings : Settings
         See there.
     runs : Runs
@@ -216,13 +216,7 @@ class Study:
 
         def work(checkpoint: Path) -> dict[str, Any]:
             trainer = self._trainer(batch_norm, rate, seed, wanted)
-            if checkpoint.exists():
-                trainer.resume(checkpoint)
-            diverged = None
-            try:
-                trainer.train(settings.epochs, checkpoint=checkpoint, label=f"{self.images.name} {name}")
-            except DivergenceError as error:
-                diverged = error.step
+            diverged = trainer.finish(settings.epochs, checkpoint, f"{self.images.name} {name}")
             return {
                 "losses": np.array(trainer.losses),
                 "train_accuracy": [epoch.accuracy for epoch in trainer.epochs],
