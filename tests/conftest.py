@@ -1,4 +1,4 @@
-"""What every test shares: a fixed state to start from, and the fixtures `rng`, `threads` and `isa`."""
+"""What every test shares: a fixed state to start from, and `rng`, `one_thread`, `threads` and `isa`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ import pytest
 import tinynet
 from tinynet.ops import kernels
 from tinynet.ops import threads as ops_threads
+
+# Helpers whose assertions are to say what they compared, as those of tests do.
+pytest.register_assert_rewrite("examples_running")
 
 # A test that is slow on a busy machine has not failed; every run of the same code draws the same examples.
 hypothesis.settings.register_profile("tinynet", deadline=None, print_blob=True, derandomize=True)
@@ -50,6 +53,15 @@ def _fixed_state() -> Iterator[None]:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Random numbers that depend on the test's name and parameters alone, not on the order of the tests."""
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread: small networks gain little from two, which on a busy machine wait for each other."""
+    before = tinynet.get_num_threads()
+    tinynet.set_num_threads(1)
+    yield
+    tinynet.set_num_threads(before)
 
 
 @pytest.fixture(params=[1, 2, 3])

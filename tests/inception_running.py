@@ -6,7 +6,7 @@ traced to the image that it came from, cropped and mirrored as it may be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,6 @@ def toy(name: str = "toy", test: int = 101) -> Images:
 def levels(x: np.ndarray) -> np.ndarray:
     """The levels of a network's input (B, 1, S, S); the frame around an image is black."""
     return np.rint((x.max(axis=(1, 2, 3)) * STD + MEAN) * 255).astype(int)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = tn.get_num_threads()
-    tn.set_num_threads(1)
-    yield
-    tn.set_num_threads(before)
 
 
 class Seen:

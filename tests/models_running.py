@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pytest
 
 import tinynet as tn
 
@@ -39,12 +36,3 @@ def losses(model, x, labels, lr, steps):
         assert all(p.grad is not None for p in model.parameters())
         optimizer.step()
     return found
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Hundreds of small loops: two threads gain little, and on a busy machine they wait for each other."""
-    before = tn.get_num_threads()
-    tn.set_num_threads(1)
-    yield
-    tn.set_num_threads(before)

@@ -9,57 +9,19 @@ import os
 import re
 import runpy
 import signal
-import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_files import put
+from examples_running import EXAMPLES, Smoke, files, png_size, run, start
 
-import tinynet
-
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NETWORKS = ("baseline", "batch_norm")
 
 
-def environment(tmp_path: Path) -> dict[str, str]:
-    """No data sets anywhere, this process's tinynet, and no NumPy threads that wait for busy cores."""
-    variables = dict(os.environ, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "cache"))
-    variables["PYTHONPATH"] = str(Path(tinynet.__file__).parent.parent)
-    variables["TINYNET_DATA"] = ""
-    variables["OPENBLAS_NUM_THREADS"] = "1"
-    return variables
-
-
-def run(tmp_path: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(EXAMPLES / script), *arguments],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def files(folder: Path) -> list[str]:
-    """The files in a folder and in those inside it."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def png_size(path: Path) -> tuple[int, int]:
-    """Width and height from the first chunk of a PNG file."""
-    content = path.read_bytes()
-    assert content[:8] == b"\x89PNG\r\n\x1a\n"
-    assert content[-8:-4] == b"IEND"  # complete
-    width, height = struct.unpack(">II", content[16:24])
-    return width, height
-
-
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
     """One smoke run with two seeds, which asks for MNIST and does not get it."""
     folder = tmp_path_factory.mktemp("smoke")
     return folder / "out", run(
@@ -256,20 +218,7 @@ class TestMnistOptions:
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 class TestInterrupt:
     def start(self, tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-        """Start a run, with SIGINT as usual even where this process ignores it (nohup, a job)."""
-        code = (
-            "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-            "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-        )
-        command = [sys.executable, "-c", code, str(EXAMPLES / "mnist.py"), "--dataset", "digits"]
-        return subprocess.Popen(
-            [*command, "--out", "out", *arguments],
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return start(tmp_path, "mnist.py", "--dataset", "digits", "--out", "out", *arguments)
 
     def interrupt(self, process: subprocess.Popen[str], sign: str) -> tuple[int, str]:
         """Wait until a progress bar shows `sign`, send SIGINT; return exit code and rest of stderr."""

@@ -7,16 +7,27 @@ import csv
 import json
 import os
 import re
-import runpy
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_examples import EXAMPLES, environment, png_size
+from examples_running import (
+    EXAMPLES,
+    Main,
+    Smoke,
+    environment,
+    help_text,
+    interrupt,
+    loaded,
+    png_size,
+    refusal,
+    run,
+    said_of_a_file,
+    start,
+)
 from test_examples_trainer import assert_same
 
 import tinynet as tn
@@ -24,6 +35,7 @@ from tinynet.experiments.image_study import Images, Settings, make_trainer
 from tinynet.experiments.options import load_parts
 
 ROOT = EXAMPLES.parent
+SCRIPT = "cifar10.py"
 SMALL = ["--dataset", "digits", "--model", "mnist_mlp", "--limit", "200", "--epochs", "2"]
 FILES = [
     "checkpoint.safetensors",
@@ -35,24 +47,12 @@ FILES = [
 ]
 
 
-def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(EXAMPLES / "cifar10.py"), *arguments],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
     """A smoke run with a small convolutional network, which asks for CIFAR-10 and does not get it."""
     folder = tmp_path_factory.mktemp("smoke")
-    return folder / "out", run(
-        folder, "--smoke", "--offline", "--model", "lenet", "--batch-size", "50", "--out", "out"
-    )
+    options = ["--smoke", "--offline", "--model", "lenet", "--batch-size", "50", "--out", "out"]
+    return folder / "out", run(folder, SCRIPT, *options)
 
 
 class TestSmoke:
@@ -135,37 +135,9 @@ class TestSmoke:
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 class TestInterrupt:
-    def interrupted(self, tmp_path: Path, sign: str, *options: str) -> tuple[int, str]:
-        """Start a run, send SIGINT when it has printed `sign`; return exit code and stderr.
-
-        SIGINT acts as usual even where this process ignores it (nohup, a job).
-        """
-        code = (
-            "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-            "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(EXAMPLES / "cifar10.py"), *options],
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if sign in line:
-                    break
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        return process.returncode, errors
-
     def test_before_the_first_epoch_ends(self, tmp_path):
         options = [*SMALL, "--limit", "1400", "--batch-size", "2", "--out", "out"]
-        code, errors = self.interrupted(tmp_path, "results into", *options)
+        code, errors = interrupt(start(tmp_path, SCRIPT, *options), "results into")
         assert code == 130
         assert "Traceback" not in errors
         assert "Interrupted during the training." in errors
@@ -174,7 +146,8 @@ class TestInterrupt:
 
     def test_goes_on_with_the_same_bits(self, tmp_path):
         options = [*SMALL, "--epochs", "30", "--batch-size", "2"]
-        code, errors = self.interrupted(tmp_path, "epoch 2/30: loss", *options, "--out", "part")
+        process = start(tmp_path, SCRIPT, *options, "--out", "part")
+        code, errors = interrupt(process, "epoch 2/30: loss")
         assert code == 130
         assert "Traceback" not in errors
         assert "Interrupted during the training." in errors
@@ -184,7 +157,7 @@ class TestInterrupt:
         assert list((tmp_path / "part").iterdir()) == [file]
         assert 2 <= len(tn.load(file)["epochs"]["loss"]) < 30
 
-        process = run(tmp_path, *options, "--out", "part", "--resume", "--workers", "1")
+        process = run(tmp_path, SCRIPT, *options, "--out", "part", "--resume", "--workers", "1")
         assert process.returncode == 0, process.stderr
         assert sorted(path.name for path in (tmp_path / "part").iterdir()) == FILES
 
@@ -199,10 +172,9 @@ class TestOptions:
     """In this process: nothing of what these start gets as far as training."""
 
     @pytest.fixture
-    def main(self, tmp_path, monkeypatch) -> Callable[[list[str]], int]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("COLUMNS", "100")
-        return runpy.run_path(str(EXAMPLES / "cifar10.py"))["main"]
+    def main(self, tmp_path, monkeypatch) -> Iterator[Main]:
+        with loaded(SCRIPT, tmp_path, monkeypatch) as found:
+            yield found["main"]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -217,18 +189,11 @@ class TestOptions:
             (["--epoch", "2"], "unrecognized arguments: --epoch 2"),
         ],
     )
-    def test_bad_option_is_named(self, main, tmp_path, capsys, arguments, message):
-        with pytest.raises(SystemExit) as caught:
-            main(arguments)
-        assert caught.value.code == 2
-        assert message in capsys.readouterr().err
-        assert list(tmp_path.iterdir()) == []
+    def test_bad_option_is_named(self, main, capsys, arguments, message):
+        assert message in refusal(main, arguments, capsys)
 
     def test_help_explains(self, main, capsys):
-        with pytest.raises(SystemExit) as caught:
-            main(["--help"])
-        assert caught.value.code == 0
-        text = capsys.readouterr().out
+        text = help_text(main, capsys)
         for option in (
             "--model",
             "--dataset",
@@ -242,11 +207,8 @@ class TestOptions:
             assert option in text
         assert "the same bits as if the run had never stopped" in text.replace("\n", " ")
 
-    def test_output_folder_that_is_a_file(self, main, tmp_path, capsys):
-        (tmp_path / "file").write_text("mine")
-        assert main([*SMALL, "--out", "file"]) == 1
-        assert capsys.readouterr().err.startswith("error: ")
-        assert (tmp_path / "file").read_text() == "mine"
+    def test_output_folder_that_is_a_file(self, main, capsys):
+        assert said_of_a_file(main, [*SMALL, "--out", "file"], "file", capsys).startswith("error: ")
 
     def test_resumes_only_what_is_there_and_only_with_the_same_settings(self, main, tmp_path, capsys):
         assert main([*SMALL, "--out", "out", "--resume"]) == 1

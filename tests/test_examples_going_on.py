@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_examples import EXAMPLES, files
+from examples_running import EXAMPLES, files
 
 import tinynet
 from tinynet.experiments import mnist_study

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import re
-import runpy
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from test_examples import EXAMPLES, environment, png_size
+from examples_running import (
+    Main,
+    Smoke,
+    help_text,
+    loaded,
+    never,
+    png_size,
+    refusal,
+    run,
+    said_of_a_file,
+    stop,
+    stopping,
+    strict,
+    timeless,
+)
 
 import tinynet as tn
 from tinynet.errors import ArgumentError
@@ -26,47 +36,28 @@ from tinynet.experiments.inception_study import Result, Study
 from tinynet.experiments.inception_variants import VARIANTS, Settings
 from tinynet.experiments.options import load_parts
 
-SCRIPT = EXAMPLES / "inception.py"
+SCRIPT = "inception.py"
 FILES = ["accuracy.png", "history.csv", "results.json"]
 NAMES = [variant.name for variant in VARIANTS]
 
 
-def strict(path: Path) -> Any:
-    """Read JSON and refuse what Python's reader lets pass: NaN and Infinity."""
-
-    def refuse(constant: str) -> None:
-        pytest.fail(f"{path.name} holds {constant}")
-
-    return json.loads(path.read_text(), parse_constant=refuse)
-
-
 # ---- in a process of its own -----------------------------------------------------------------------------
 
-PRELUDE = """
-import dataclasses, runpy, sys
+SMALLER = """
+import dataclasses
 from tinynet.experiments import inception_variants as variants
 variants.SMOKE = dataclasses.replace(
     variants.SMOKE, limit=80, epochs=2, batch_size=36, rates=(0.01, 0.02), stable_steps=2, dropouts=(0.0, 0.1)
 )
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
     """A smoke run, on fewer images still."""
     folder = tmp_path_factory.mktemp("smoke")
     options = ["--smoke", "--dataset", "digits", "--offline", "--seed", "5", "--threads", "1", "--out", "out"]
-    process = subprocess.run(
-        [sys.executable, "-c", PRELUDE, str(SCRIPT), *options],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return folder / "out", process
+    return folder / "out", run(folder, SCRIPT, *options, first=SMALLER)
 
 
 class TestSmoke:
@@ -174,25 +165,14 @@ class Tiny(Settings):
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """What the script defines, with other defaults, in an empty folder."""
-    before = tn.get_num_threads()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    found = runpy.run_path(str(SCRIPT))
-    found["main"].__globals__["Settings"] = Tiny
-    yield found["main"].__globals__
-    tn.set_num_threads(before)
+    with loaded(SCRIPT, tmp_path, monkeypatch) as found:
+        found["Settings"] = Tiny
+        yield found
 
 
 @pytest.fixture
-def main(script: dict[str, Any]) -> Callable[[list[str]], int]:
+def main(script: dict[str, Any]) -> Main:
     return script["main"]
-
-
-def timeless(path: Path) -> dict[str, Any]:
-    """The results, but for the moment that they were written at."""
-    results = strict(path)
-    del results["finished"]
-    return results
 
 
 class TestRuns:
@@ -214,9 +194,6 @@ class TestRuns:
         for name in FILES:
             (out / name).unlink()
 
-        def never(*arguments: Any) -> None:
-            pytest.fail("something was trained again")
-
         monkeypatch.setattr(inception_study, "bn_inception_tiny", never)
         assert main(options) == 0
         assert f"0 runs made, {len(runs)} found in {Path('out/runs')}" in capsys.readouterr().out
@@ -232,15 +209,9 @@ class TestRuns:
         assert timeless(out / "results.json") == first
 
     def test_interrupt(self, main, script, tmp_path, monkeypatch, capsys):
-        usual, calls = inception_study.CrossEntropyLoss.forward, [0]
-
-        def stops(self: Any, scores: Any, y: Any) -> Any:
-            calls[0] += 1
-            if calls[0] == 2 + 2 + 3:  # in the second epoch of the first variant
-                raise KeyboardInterrupt
-            return usual(self, scores, y)
-
-        monkeypatch.setattr(inception_study.CrossEntropyLoss, "forward", stops)
+        loss = inception_study.CrossEntropyLoss
+        forward, _ = stopping(loss.forward, 2 + 2 + 3)  # in the second epoch of the first variant
+        monkeypatch.setattr(loss, "forward", forward)
         assert main([*SMALL, "--seeds", "1"]) == 130
         error = capsys.readouterr().err
         assert "Interrupted while the networks were training." in error
@@ -256,10 +227,7 @@ class TestRuns:
     def test_interrupted_smoke_keeps_nothing(self, main, script, tmp_path, monkeypatch, capsys):
         script["SMOKE"] = Tiny()
 
-        def stops(*arguments: Any) -> None:
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(inception_study.CrossEntropyLoss, "forward", stops)
+        monkeypatch.setattr(inception_study.CrossEntropyLoss, "forward", stop)
         assert main([*SMALL, "--smoke"]) == 130
         error = capsys.readouterr().err
         assert "Interrupted during the grid of learning rates." in error
@@ -288,19 +256,12 @@ class TestOptions:
             (["--resume"], "unrecognized arguments: --resume"),
         ],
     )
-    def test_bad_option_is_named(self, main, tmp_path, capsys, arguments, message):
-        with pytest.raises(SystemExit) as caught:
-            main(arguments)
-        assert caught.value.code == 2
-        assert message in capsys.readouterr().err
-        assert list(tmp_path.iterdir()) == []
+    def test_bad_option_is_named(self, main, capsys, arguments, message):
+        assert message in refusal(main, arguments, capsys)
 
     def test_help_explains(self, main, script, capsys, monkeypatch):
         monkeypatch.setattr(Images, "of", lambda *_: pytest.fail("nothing is to be loaded"))
-        with pytest.raises(SystemExit) as caught:
-            main(["--help"])
-        assert caught.value.code == 0
-        text = capsys.readouterr().out
+        text = help_text(main, capsys)
         for option in ("--seeds", "--epochs", "--dataset", "--data", "--offline", "--threads", "--smoke"):
             assert option in text
         flat = " ".join(text.split())
@@ -313,11 +274,9 @@ class TestOptions:
         assert (options.epochs, options.smoke) == (None, False)
         assert options.out == Path("runs/inception")
 
-    def test_output_folder_that_is_a_file(self, main, tmp_path, capsys):
-        (tmp_path / "out").write_text("mine")
-        assert main(SMALL) == 1
-        assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
-        assert (tmp_path / "out").read_text() == "mine"
+    def test_output_folder_that_is_a_file(self, main, capsys):
+        said = said_of_a_file(main, SMALL, "out", capsys)
+        assert said.splitlines()[-1].startswith("error: ")
 
 
 # ---- runs that diverged, in the files and the figure -----------------------------------------------------

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_examples import EXAMPLES, environment
+from examples_running import EXAMPLES, environment
 
 from tinynet.errors import DivergenceError
 

@@ -7,13 +7,9 @@ import json
 import os
 import re
 import runpy
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from test_examples import EXAMPLES, environment, png_size, run
+from examples_running import EXAMPLES, Smoke, interrupt, png_size, run, start
 
 import tinynet
 from tinynet.experiments import Claim
@@ -24,7 +20,7 @@ SCRIPT = "bn_mechanics.py"
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
     """One smoke run with two seeds, which asks for MNIST and does not get it."""
     folder = tmp_path_factory.mktemp("smoke")
     arguments = ["--smoke", "--offline", "--seeds", "2", "--seed", "5", "--out", "out"]
@@ -157,34 +153,6 @@ class TestOptions:
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 class TestInterrupt:
-    def interrupt(self, tmp_path: Path, sign: str, *arguments: str) -> tuple[int, str]:
-        """Run until a line of the output begins with `sign`, send SIGINT; return exit code and stderr."""
-        code = (
-            "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-            "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-        )
-        command = [sys.executable, "-c", code, str(EXAMPLES / SCRIPT), "--dataset", "digits", "--out", "out"]
-        process = subprocess.Popen(
-            [*command, *arguments],
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith(sign):
-                    break
-            else:
-                pytest.fail(f"ended without {sign!r}")
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        return process.returncode, errors
-
     def test_nothing_is_half_written(self, tmp_path, monkeypatch, capsys):
         script = runpy.run_path(str(EXAMPLES / SCRIPT))
 
@@ -203,7 +171,8 @@ class TestInterrupt:
         assert list(out.iterdir()) == []
 
     def test_finished_seeds_are_kept(self, tmp_path):
-        code, errors = self.interrupt(tmp_path, "seed 1: the exact", "--smoke", "--seeds", "1000000")
+        options = ["--dataset", "digits", "--out", "out", "--smoke", "--seeds", "1000000"]
+        code, errors = interrupt(start(tmp_path, SCRIPT, *options), "seed 1: the exact")
         assert code == 130
         assert "Traceback" not in errors
         found = re.search(

@@ -5,62 +5,52 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
-import json
-import runpy
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from test_examples import EXAMPLES, environment, png_size
+from examples_running import (
+    Main,
+    Smoke,
+    help_text,
+    loaded,
+    never,
+    png_size,
+    refusal,
+    run,
+    stop,
+    stopping,
+    strict,
+    timeless,
+)
 
-import tinynet as tn
 from tinynet.experiments import program, scale_mechanics, scale_study
 from tinynet.experiments.scale_mechanics import Mechanics
 from tinynet.experiments.scale_study import ONLINE, VARIANTS, Settings
 
-SCRIPT = EXAMPLES / "bn_scale_init.py"
+SCRIPT = "bn_scale_init.py"
 FILES = ["history.csv", "results.json", "scales.png"]
 ROWS = [(variant.name, steps) for variant in VARIANTS for steps in (2, 5)] + [(ONLINE.name, 5)]
 
 
-def strict(path: Path) -> Any:
-    """Read JSON and refuse what Python's reader lets pass: NaN and Infinity."""
-
-    def refuse(constant: str) -> None:
-        pytest.fail(f"{path.name} holds {constant}")
-
-    return json.loads(path.read_text(), parse_constant=refuse)
-
-
 # ---- in a process of its own -----------------------------------------------------------------------------
 
-PRELUDE = """
-import dataclasses, runpy, sys
+SMALLER = """
+import dataclasses
 from tinynet.experiments import scale_study
 scale_study.SMOKE = dataclasses.replace(scale_study.SMOKE, limit=80, short=2, long=5, batch_size=36)
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
     """A smoke run, on fewer images and with fewer seeds still."""
     folder = tmp_path_factory.mktemp("smoke")
     options = ["--smoke", "--dataset", "digits", "--offline", "--seed", "5", "--seeds", "2"]
-    process = subprocess.run(
-        [sys.executable, "-c", PRELUDE, str(SCRIPT), *options, "--threads", "1", "--out", "out"],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return folder / "out", process
+    options += ["--threads", "1", "--out", "out"]
+    return folder / "out", run(folder, SCRIPT, *options, first=SMALLER)
 
 
 class TestSmoke:
@@ -161,39 +151,22 @@ def mechanics(images: Any, seed: int) -> Mechanics:
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """What the script defines, with other defaults and no figure, in an empty folder."""
-    before = tn.get_num_threads()
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program, "write_figure", lambda path, draw, height: path.write_bytes(b"figure"))
-    found = runpy.run_path(str(SCRIPT))
-    found["main"].__globals__["Settings"] = Tiny
-    found["main"].__globals__["check_mechanics"] = mechanics
-    yield found["main"].__globals__
-    tn.set_num_threads(before)
+    with loaded(SCRIPT, tmp_path, monkeypatch) as found:
+        found["Settings"] = Tiny
+        found["check_mechanics"] = mechanics
+        yield found
 
 
 @pytest.fixture
-def main(script: dict[str, Any]) -> Callable[[list[str]], int]:
+def main(script: dict[str, Any]) -> Main:
     return script["main"]
-
-
-def timeless(path: Path) -> dict[str, Any]:
-    """The results, but for the moment that they were written at."""
-    results = strict(path)
-    del results["finished"]
-    return results
 
 
 class TestRuns:
     def test_interrupted_and_called_again(self, main, tmp_path, monkeypatch, capsys):
-        usual, calls = scale_study.train, [0]
-
-        def stops(*arguments: Any, **options: Any) -> None:
-            calls[0] += 1
-            if calls[0] == 3:
-                raise KeyboardInterrupt
-            usual(*arguments, **options)
-
-        monkeypatch.setattr(scale_study, "train", stops)
+        train, calls = stopping(scale_study.train, 3)
+        monkeypatch.setattr(scale_study, "train", train)
         assert main(SMALL) == 130
         error = capsys.readouterr().err
         assert "Interrupted while the networks were training." in error
@@ -207,7 +180,7 @@ class TestRuns:
         assert sorted(path.name for path in (out / "runs").iterdir()) == sorted(names)
         assert {each["p"] for each in first["comparisons"]} == {None}  # one seed
 
-        monkeypatch.setattr(scale_study, "train", lambda *_, **__: pytest.fail("something was trained again"))
+        monkeypatch.setattr(scale_study, "train", never)
         assert main(SMALL) == 0
         assert timeless(out / "results.json") == first
         assert (out / "history.csv").read_bytes() == history
@@ -215,10 +188,7 @@ class TestRuns:
     def test_interrupted_smoke_keeps_nothing(self, main, script, tmp_path, monkeypatch, capsys):
         script["SMOKE"] = Tiny()
 
-        def stops(*arguments: Any, **options: Any) -> None:
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(scale_study, "train", stops)
+        monkeypatch.setattr(scale_study, "train", stop)
         assert main([*SMALL, "--smoke"]) == 130
         assert "There is nothing new to go on from." in capsys.readouterr().err
         assert list(tmp_path.iterdir()) == []
@@ -233,18 +203,11 @@ class TestOptions:
             (["--dataset", "imagenet"], "argument --dataset: invalid choice: 'imagenet'"),
         ],
     )
-    def test_bad_option_is_named(self, main, tmp_path, capsys, arguments, message):
-        with pytest.raises(SystemExit) as caught:
-            main(arguments)
-        assert caught.value.code == 2
-        assert message in capsys.readouterr().err
-        assert list(tmp_path.iterdir()) == []
+    def test_bad_option_is_named(self, main, capsys, arguments, message):
+        assert message in refusal(main, arguments, capsys)
 
     def test_help_explains(self, main, capsys):
-        with pytest.raises(SystemExit) as caught:
-            main(["--help"])
-        assert caught.value.code == 0
-        flat = " ".join(capsys.readouterr().out.split())
+        flat = " ".join(help_text(main, capsys).split())
         assert "Neither sign is promised" in flat
         assert "the same command, given again, goes on where it stopped" in flat
 

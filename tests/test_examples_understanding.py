@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
-import runpy
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_examples import EXAMPLES, environment, png_size
+from examples_running import (
+    Main,
+    Smoke,
+    help_text,
+    loaded,
+    never,
+    png_size,
+    refusal,
+    run,
+    said_of_a_file,
+    stop,
+    stopping,
+    strict,
+    timeless,
+)
 from understanding_running import QUICK
 
 import tinynet as tn
@@ -21,47 +31,28 @@ from tinynet.experiments import program, understanding_settings, understanding_s
 from tinynet.experiments.understanding_figures import FIGURES
 from tinynet.experiments.understanding_settings import NORMS, TRAININGS, WEIGHTS, WHERE, Settings
 
-SCRIPT = EXAMPLES / "understanding_bn.py"
+SCRIPT = "understanding_bn.py"
 FILES = sorted(["results.json", "measurements.csv", *(f"{name}.png" for name in FIGURES)])
-
-
-def strict(path: Path) -> Any:
-    """Read JSON and refuse what Python's reader lets pass: NaN and Infinity."""
-
-    def refuse(constant: str) -> None:
-        pytest.fail(f"{path.name} holds {constant}")
-
-    return json.loads(path.read_text(), parse_constant=refuse)
 
 
 # ---- in a process of its own -----------------------------------------------------------------------------
 
-PRELUDE = f"""
-import functools, runpy, sys
+SETTINGS = f"""
+import functools, sys
 sys.path.append({str(Path(__file__).parent)!r})
 from understanding_running import QUICK
 from tinynet.experiments import program, understanding_settings
 understanding_settings.SMOKE = QUICK
 program.write_figure = functools.partial(program.write_figure, dpi=30)
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
     """A smoke run that asks for CIFAR-10 and gets the digits, with settings that are smaller still."""
     folder = tmp_path_factory.mktemp("smoke")
     options = ["--smoke", "--offline", "--seeds", "2", "--seed", "5", "--threads", "1", "--out", "out"]
-    process = subprocess.run(
-        [sys.executable, "-c", PRELUDE, str(SCRIPT), *options],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return folder / "out", process
+    return folder / "out", run(folder, SCRIPT, *options, first=SETTINGS)
 
 
 class TestSmoke:
@@ -136,42 +127,25 @@ SMALL = ["--offline", "--threads", "1", "--jobs", "1", "--seeds", "1", "--out", 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """What the script defines, with other defaults, no data and no figures, in an empty folder."""
-    before = tn.get_num_threads()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TINYNET_DATA", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(program, "write_figure", lambda path, draw, height: path.write_bytes(b"figure"))
     monkeypatch.setattr(understanding_settings, "SMOKE", QUICK)
-    found = runpy.run_path(str(SCRIPT))
-    found["main"].__globals__["Settings"] = lambda: QUICK
-    yield found["main"].__globals__
-    tn.set_num_threads(before)
+    with loaded(SCRIPT, tmp_path, monkeypatch) as found:
+        found["Settings"] = lambda: QUICK
+        yield found
 
 
 @pytest.fixture
-def main(script: dict[str, Any]) -> Callable[[list[str]], int]:
+def main(script: dict[str, Any]) -> Main:
     return script["main"]
-
-
-def timeless(path: Path) -> dict[str, Any]:
-    """The results, but for the moment that they were written at."""
-    results = strict(path)
-    del results["finished"]
-    return results
 
 
 class TestRuns:
     def test_interrupted_and_continued(self, main, tmp_path, monkeypatch, capsys):
-        usual, calls = understanding_study.evaluate, [0]
-
-        def stops(*arguments: Any, **options: Any) -> Any:
-            calls[0] += 1
-            if calls[0] == 3:  # at the end of the first epoch of the second training
-                raise KeyboardInterrupt
-            return usual(*arguments, **options)
-
-        monkeypatch.setattr(understanding_study, "evaluate", stops)
+        # At the end of the first epoch of the second training.
+        evaluate, _ = stopping(understanding_study.evaluate, 3)
+        monkeypatch.setattr(understanding_study, "evaluate", evaluate)
         assert main(SMALL) == 130
         error = capsys.readouterr().err
         assert "Interrupted while the networks were training." in error
@@ -179,7 +153,6 @@ class TestRuns:
         out = tmp_path / "out"
         assert [path.name for path in out.iterdir()] == ["runs"]
 
-        calls[0] = 4  # no interruption any more
         assert main(SMALL) == 0
         names = [f"initial-{weights}-{where}-seed0" for weights in WEIGHTS for where in NORMS]
         names += ["divergence-seed0", "noise-seed0", "products-seed0"]
@@ -191,9 +164,6 @@ class TestRuns:
             rf"^{len(names) - 8} runs made, \d+ found in out/runs$", capsys.readouterr().out, re.M
         )
         assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "runs"])
-
-        def never(*arguments: Any, **options: Any) -> None:
-            pytest.fail("something was made again")
 
         results, points = timeless(out / "results.json"), (out / "measurements.csv").read_bytes()
         with monkeypatch.context() as patch:
@@ -208,10 +178,7 @@ class TestRuns:
         assert (tmp_path / "other" / "measurements.csv").read_bytes() == points
 
     def test_interrupted_smoke_keeps_nothing(self, main, tmp_path, monkeypatch, capsys):
-        def stops(*arguments: Any, **options: Any) -> None:
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(understanding_study, "network", stops)
+        monkeypatch.setattr(understanding_study, "network", stop)
         assert main([*SMALL, "--smoke"]) == 130
         error = capsys.readouterr().err
         assert "Interrupted at the initialisation." in error
@@ -237,18 +204,11 @@ class TestOptions:
             (["--epochs", "2"], "unrecognized arguments: --epochs 2"),
         ],
     )
-    def test_bad_option_is_named(self, main, tmp_path, capsys, arguments, message):
-        with pytest.raises(SystemExit) as caught:
-            main(arguments)
-        assert caught.value.code == 2
-        assert message in capsys.readouterr().err
-        assert list(tmp_path.iterdir()) == []
+    def test_bad_option_is_named(self, main, capsys, arguments, message):
+        assert message in refusal(main, arguments, capsys)
 
     def test_help_explains(self, main, capsys):
-        with pytest.raises(SystemExit) as caught:
-            main(["--help"])
-        assert caught.value.code == 0
-        text = capsys.readouterr().out
+        text = help_text(main, capsys)
         for option in ("--seeds", "--seed", "--jobs", "--dataset", "--offline", "--threads", "--smoke"):
             assert option in text
         assert "the same command, given again, goes on where it stopped" in " ".join(text.split())
@@ -258,8 +218,6 @@ class TestOptions:
         assert (options.dataset, options.seeds, options.seed) == ("cifar-10", 3, 0)
         assert (options.smoke, options.out) == (False, Path("runs/understanding_bn"))
 
-    def test_output_folder_that_is_a_file(self, main, tmp_path, capsys):
-        (tmp_path / "out").write_text("mine")
-        assert main(SMALL) == 1
-        assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
-        assert (tmp_path / "out").read_text() == "mine"
+    def test_output_folder_that_is_a_file(self, main, capsys):
+        said = said_of_a_file(main, SMALL, "out", capsys)
+        assert said.splitlines()[-1].startswith("error: ")

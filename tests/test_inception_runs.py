@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inception_running import (  # noqa: F401
+from inception_running import (
     PER_EPOCH,
     SETTINGS,
     OnToyImages,
-    _one_thread,
     assert_same,
-    dataset,
     toy,
 )
 
@@ -27,6 +25,8 @@ from tinynet.experiments.inception_variants import (
     REVISED,
     Variant,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # ---- interruption ----------------------------------------------------------------------------------------
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inception_running import (  # noqa: F401
+from inception_running import (
     MEAN,
     PER_EPOCH,
     SETTINGS,
     STD,
     OnToyImages,
-    _one_thread,
     assert_same,
     dataset,
     levels,
@@ -34,6 +33,8 @@ from tinynet.experiments.inception_variants import (
     REVISED,
     VARIANTS,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # ---- the data --------------------------------------------------------------------------------------------
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from models_running import _one_thread, images, losses, outputs, values  # noqa: F401
+from models_running import images, losses, outputs, values
 
 import tinynet as tn
 from tinynet import nn
 from tinynet.errors import ArgumentError, DTypeError
 from tinynet.models import bn_inception, bn_inception_small, bn_inception_tiny
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # 1x1, 3x3 reduce, 3x3, double reduce, double 3x3, projection (0: stride 2) and the output for 224 x 224.  The
 # outputs of 4c, 4d and 4e are the sums of the printed widths; behind stride 2 the size is the one after it.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from models_running import _one_thread, images, losses, outputs, values  # noqa: F401
+from models_running import images, losses, outputs, values
 
 import tinynet as tn
 from tinynet import nn
 from tinynet.errors import ArgumentError, DTypeError, ShapeError
 from tinynet.models import lenet, resnet
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def layers(model, kind=nn.Conv2d):

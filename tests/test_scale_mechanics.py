@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-import tinynet as tn
 from tinynet import bn, nn
 from tinynet.experiments import scale_mechanics
 from tinynet.experiments.scale_mechanics import (
@@ -23,14 +21,7 @@ from tinynet.experiments.scale_mechanics import (
     scale_ratios,
 )
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """So small networks are slower with threads that wait for each other."""
-    before = tn.get_num_threads()
-    tn.set_num_threads(1)
-    yield
-    tn.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_farthest():

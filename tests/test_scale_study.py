@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +28,8 @@ from tinynet.experiments.scale_study import (
 )
 from tinynet.optim import SGD
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SETTINGS = Settings(short=2, long=3, batch_size=8)
 BY_NAME = {variant.name: variant for variant in (*VARIANTS, ONLINE)}
 
@@ -41,14 +42,6 @@ def toy() -> Images:
         x, np.arange(40) % 3, name="toy", classes=("a", "b", "c"), mean=(0.5,) * 3, std=(0.25,) * 3
     )
     return Images.of(part, part)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = tn.get_num_threads()
-    tn.set_num_threads(1)
-    yield
-    tn.set_num_threads(before)
 
 
 @pytest.fixture
