@@ -126,10 +126,11 @@ class TestBackward:
     def test_no_number_is_the_worst(self):
         a = Gradients(np.ones((2, 1)), np.ones(1), np.ones(1))
         assert math.isnan(dataclasses.replace(a, gbeta=np.array([math.nan])).relative_error(a))
-        assert mechanics.worst([1.0, 2.0]) == 2.0
 
     def test_relative_error_is_of_the_largest(self):
         assert relative_error([1.0, 0.5], [2.0, 0.0]) == 0.5
+        assert relative_error([1.0, -3.0], [2.0, -4.0]) == 0.25
+        assert relative_error([2.0], [2.0]) == 0
 
     def test_rows_are_pixels(self):
         x = np.arange(24).reshape(2, 3, 2, 2)

@@ -14,7 +14,6 @@ from tinynet.experiments.scale_mechanics import (
     InputStatistics,
     check_groups,
     exact_network,
-    farthest,
     input_statistics,
     relu_deviation,
     same_training,
@@ -22,11 +21,6 @@ from tinynet.experiments.scale_mechanics import (
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def test_farthest():
-    assert farthest(np.array([1.0, -3.0]), np.array([2.0, -4.0])) == 0.25
-    assert farthest(np.array([2.0]), np.array([2.0])) == 0
 
 
 class TestScaleRatios:

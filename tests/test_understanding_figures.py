@@ -55,7 +55,7 @@ def test_names():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_seed(name):
-    drawn(name, outcome(seeds=(3,)))
+    assert "seed 3" in heading(drawn(name, outcome(seeds=(3,))))
 
 
 def test_texts():
@@ -77,7 +77,8 @@ def test_start_that_is_not_finite(name):
         if isinstance(getattr(size, field.name), np.ndarray) and field.name != "layers"
     }
     runs = dict(found.initial) | {(w, "none", 0): initial(TINY, "none", 0, **broken) for w in WEIGHTS}
-    drawn(name, dataclasses.replace(found, initial=runs), render=True)
+    figure = drawn(name, dataclasses.replace(found, initial=runs), render=True)
+    assert len(figure.axes) == len(drawn(name, found).axes)  # nothing is left out
 
 
 class TestTraining:
@@ -211,9 +212,10 @@ class TestRates:
 
     def test_none_at_all(self):
         found = outcome()
-        drawn(
-            "rates", dataclasses.replace(found, rates={key: rates(None) for key in found.rates}), render=True
-        )
+        none = {key: rates(None) for key in found.rates}
+        figure = drawn("rates", dataclasses.replace(found, rates=none), render=True)
+        for axes in figure.axes:
+            assert not np.isfinite(line_of(axes, "with BN").get_ydata()).any()
 
 
 class TestNoiseAndProducts:

@@ -333,10 +333,10 @@ def one_loss(owner: str, value: Any) -> Tensor:
 
 def loss_to_train(owner: str, value: Any) -> Tensor:
     """What a loss returned, which must be one number that a backward can begin at."""
-    if not one_loss(owner, value).requires_grad:
+    number = one_loss(owner, value)
+    if not number.requires_grad:
         raise ArgumentError(f"{owner}: loss must depend on parameters to train; got one that does not")
-    assert isinstance(value, Tensor)  # checked by one_loss
-    return value
+    return number
 
 
 def _copied(x: Tensor) -> Array:

@@ -12,7 +12,7 @@ batch, i = 1..m, has::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from tinynet import autograd
 from tinynet._tensor import from_numpy, no_grad, tensor
 from tinynet.creation import randn, zeros
+from tinynet.experiments.claims import largest
 from tinynet.nn import BatchNorm1d, BatchNorm2d
 from tinynet.nn import functional as F
 from tinynet.optim import SGD
@@ -37,11 +38,6 @@ def relative_error(value: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     """Return max |value - reference| / max |reference|."""
     wanted = np.asarray(reference, np.float64)
     return float(np.abs(np.asarray(value, np.float64) - wanted).max() / np.abs(wanted).max())
-
-
-def worst(errors: Iterable[float]) -> float:
-    """Return the largest; NaN if one is NaN, which `max` may pass by."""
-    return float(np.max(list(errors)))
 
 
 def rows_of(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -75,7 +71,7 @@ class Gradients:
 
     def relative_error(self, reference: Gradients) -> float:
         """Return the largest of the three relative errors."""
-        return worst(
+        return largest(
             relative_error(getattr(self, each.name), getattr(reference, each.name))
             for each in fields(Gradients)
         )
@@ -341,7 +337,7 @@ def check_convolution(generator: Generator) -> ConvolutionCheck:
     return ConvolutionCheck(
         m * p * q,
         float((ratio / (ratio - 1)).mean()),
-        worst((relative_error(*means), relative_error(*variances))),
+        largest((relative_error(*means), relative_error(*variances))),
         relative_error(rows_of(outputs[0]), outputs[1]),
         gradients.relative_error(wanted),
         sum(each.numel() for each in images.parameters()) // 2,
@@ -420,5 +416,5 @@ def train_bias(generator: Generator, steps: int, *, through_mean: bool, lr: floa
         assert b.grad is not None
         gradients.append(np.abs(b.grad.numpy()).max())
         optimizer.step()
-    error = worst(relative_error(output, outputs[0]) for output in outputs)
-    return BiasRun(np.array(biases), np.array(losses), error, worst(gradients))
+    error = largest(relative_error(output, outputs[0]) for output in outputs)
+    return BiasRun(np.array(biases), np.array(losses), error, largest(gradients))

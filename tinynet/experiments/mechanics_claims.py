@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinynet.experiments.claims import Claim
-from tinynet.experiments.mechanics import worst
+from tinynet.experiments.claims import Claim, largest
 from tinynet.experiments.mechanics_study import NETWORKS, Outcome, Settings
 
 EXACT = 1e-6  # relative, in float64
@@ -53,8 +52,8 @@ def _exact(outcome: Outcome) -> Iterator[Claim]:
     inference = outcome.algorithm_2
     yield at_most("population mean against E[mu_B]", inference.mean, EXACT)
     yield at_most("population variance against m/(m-1) E[var_B]", inference.variance, EXACT)
-    corrected = worst(abs(each.corrected - 1) for each in outcome.unbiased)
-    biased = worst(abs(each.biased - (each.m - 1) / each.m) for each in outcome.unbiased)
+    corrected = largest(abs(each.corrected - 1) for each in outcome.unbiased)
+    biased = largest(abs(each.biased - (each.m - 1) / each.m) for each in outcome.unbiased)
     yield at_most("m/(m-1) E[var_B] of all batches is the variance (m = 2, 3, 4)", corrected, EXACT)
     yield at_most("E[var_B] without the factor is (m-1)/m of it", biased, EXACT)
     yield at_most("each layer in inference mode against one linear map", inference.linear_map, EXACT)
@@ -67,7 +66,7 @@ def _exact(outcome: Outcome) -> Iterator[Claim]:
 
     values, counted = convolution.values, convolution.counted
     yield at_most("convolution: m' against m p q", abs(counted - values) / values, EXACT)
-    same = worst((convolution.statistics, convolution.output))
+    same = largest((convolution.statistics, convolution.output))
     yield at_most("convolution: statistics and output against BN of rows (m p q, C)", same, EXACT)
     yield at_most("convolution: gradients against BN of rows", convolution.gradients, EXACT)
     per_map = convolution.pairs / convolution.maps

@@ -23,8 +23,9 @@ from tinynet import bn
 from tinynet._tensor import Tensor, from_numpy, no_grad
 from tinynet.bn.recording import watched
 from tinynet.creation import randint
+from tinynet.experiments.claims import largest
 from tinynet.experiments.classification import inference
-from tinynet.experiments.mechanics import Array, relative_error, rows_of, worst
+from tinynet.experiments.mechanics import Array, relative_error, rows_of
 from tinynet.nn import BatchNorm1d, BatchNorm2d, Module
 from tinynet.ops.normalization import batch_statistics
 from tinynet.random import Generator
@@ -89,7 +90,7 @@ def check_algorithm_2(model: Module, batches: Sequence[Tensor], x: Tensor) -> Al
             )
     with no_grad():
         folded = relative_error(bn.fold(model).eval()(x).numpy(), outputs)
-    mean_error, variance_error, line_error = map(worst, zip(*errors, strict=True))
+    mean_error, variance_error, line_error = map(largest, zip(*errors, strict=True))
     return Algorithm2Check(mean_error, variance_error, line_error, folded)
 
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from tinynet import bn
 from tinynet._tensor import Tensor, no_grad, tensor
 from tinynet.experiments.claims import largest
+from tinynet.experiments.mechanics import relative_error
 from tinynet.experiments.scale_study import Variant, network
 from tinynet.nn import Conv2d, CrossEntropyLoss, InputNorm2d, Linear, Module, Parameter
 from tinynet.nn.normalization import _BatchNorm
@@ -54,11 +55,6 @@ def exact_network(scale: float, seed: int, factor: float = 1.0) -> Module:
 
 def _norms(model: Module) -> list[_BatchNorm]:
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
-
-
-def farthest(values: Array, from_: Array) -> float:
-    """Return the largest difference between two arrays, over the largest number of the second."""
-    return float(np.abs(values - from_).max() / np.abs(from_).max())
 
 
 # ---- scale k against scale 1
@@ -114,7 +110,9 @@ def scale_ratios(k: float, seed: int = 0) -> ScaleRatios:
     own, standard = (_gradients(scale, seed) for scale in (k, 1.0))
     ratios = {name: _norm(own[name]) / _norm(standard[name]) for name in DEGREES}
     differences = {
-        name: largest(farthest(a, k**degree * b) for a, b in zip(own[name], standard[name], strict=True))
+        name: largest(
+            relative_error(a, k**degree * b) for a, b in zip(own[name], standard[name], strict=True)
+        )
         for name, degree in DEGREES.items()
     }
     # The weights are the same, the scales are k and 1.
@@ -175,7 +173,7 @@ def same_training(k: float, steps: int = 10, seed: int = 0) -> SameTraining:
     standard = _trained(exact_network(1.0, seed, factor=k), 1.0, 1.0, steps, seed)
     slowed = _trained(exact_network(k, seed), 1 / k**2, 1 / k**2, steps, seed)
     proposed = _trained(exact_network(k, seed), 1 / k**2, 1.0, steps, seed)
-    return SameTraining(k, steps, farthest(slowed, standard), farthest(proposed, standard))
+    return SameTraining(k, steps, relative_error(slowed, standard), relative_error(proposed, standard))
 
 
 def _trained(model: Module, divisor: float, of_shifts: float, steps: int, seed: int) -> Array:
@@ -238,7 +236,7 @@ def check_groups(divisor: float, seed: int = 0) -> GroupsCheck:
         elif parameter.ndim == 1:
             kind, promised = "shifts", -lr * gradient.numpy()
         step = parameter.detach().numpy() - old
-        errors[kind].append(farthest(step, promised))
+        errors[kind].append(relative_error(step, promised))
     return GroupsCheck(**{kind: largest(of) for kind, of in errors.items()})
 
 

@@ -300,9 +300,8 @@ class Study:
             return value
 
         begin = time.perf_counter()
-        loader = images.loader(
-            settings.batch_size, seed
-        )  # the same images in the same order for all variants
+        # The same images in the same order for all variants.
+        loader = images.loader(settings.batch_size, seed)
         train(model, optimizer, loss, loader, steps, label=f"{images.name} {name}")
         accuracy = evaluate(model, images.test.x, images.test.y, chunk=CHUNK, prepare=images.normalize)
         return {

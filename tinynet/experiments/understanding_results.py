@@ -26,7 +26,7 @@ class Initial:
         Of the first mini-batch.
     ratio, image_ratio : numpy.ndarray of shape (3,)
         Of `Settings.kernels`: sums of magnitudes over the batch and all positions, over the positions of each
-        image only, by the magnitude of the sum (papers' table, "absolute value of the sum").
+        image only, by the magnitude of the sum (the table of absolute sums).
     gradient : numpy.ndarray of shape (P,), float32
         Of the weights of the layer `Settings.histogram`.
     spread, kurtosis : float
